@@ -1,0 +1,1 @@
+//! Routing information base: what the kernel says, resolved into forwarding tables.

@@ -1,0 +1,1 @@
+//! The ironlane program: daemon and command line.

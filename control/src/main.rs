@@ -1,0 +1,3 @@
+//! The `ironlane` program.
+
+fn main() {}

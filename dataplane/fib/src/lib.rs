@@ -1,0 +1,1 @@
+//! Forwarding tables: longest prefix match, nexthops, groups, adjacencies.

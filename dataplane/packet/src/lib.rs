@@ -1,0 +1,1 @@
+//! Header views, writers and checksums.

@@ -1,0 +1,1 @@
+//! Quiescent-state RCU: publish, read for one burst, retire.

@@ -1,0 +1,1 @@
+//! What runs on lcores: EAL wrappers, stages, the poll loop.

@@ -1,0 +1,1 @@
+//! Bindings to the installed DPDK, and C shims for its inline functions.
