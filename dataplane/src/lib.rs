@@ -1,1 +1,3 @@
 //! What runs on lcores: EAL wrappers, stages, the poll loop.
+
+pub mod eal;
