@@ -1,1 +1,16 @@
-//! Quiescent-state RCU: publish, read for one burst, retire.
+#![doc = include_str!("../README.md")]
+#![allow(unsafe_code)] // publish.rs and retire.rs turn raw pointers into references and back
+
+mod domain;
+#[doc(hidden)]
+pub mod primitive;
+mod publish;
+mod retire;
+
+#[cfg(test)]
+mod tests;
+
+pub use domain::{Domain, Full, Guard, Reader};
+pub use primitive::{Arc, MAX_READERS};
+pub use publish::Published;
+pub use retire::{Grace, Retirer};
