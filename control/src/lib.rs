@@ -1,1 +1,6 @@
 //! The ironlane program: daemon and command line.
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod log;

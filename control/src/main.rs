@@ -1,3 +1,7 @@
 //! The `ironlane` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ironlane_control::cli::main()
+}
