@@ -118,11 +118,12 @@ impl Daemon {
 
     /// The path of the network namespace, if one is configured.
     pub fn netns_path(&self) -> Option<PathBuf> {
-        let name = self.netns.as_ref()?;
-        Some(if name.starts_with('/') {
-            PathBuf::from(name)
-        } else {
-            PathBuf::from("/run/netns").join(name)
-        })
+        self.netns.as_deref().map(netns_path)
     }
+}
+
+/// Where a namespace is found: a path is one already, a name is one of `ip netns`.
+pub(super) fn netns_path(name: &str) -> PathBuf {
+    // Joining an absolute path replaces what it is joined to.
+    PathBuf::from("/run/netns").join(name)
 }

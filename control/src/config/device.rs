@@ -104,11 +104,14 @@ impl FromStr for Device {
             }
         }
         let driver = id.trim_end_matches(|c: char| c.is_ascii_digit());
-        if !KNOWN.contains(&driver) {
-            let hint = super::reader::nearest(driver, KNOWN.iter().copied());
-            if !hint.is_empty() {
-                return Err(format!("there is no driver {driver}{hint}"));
-            }
+        // A driver that is not listed may well be there; one that is two letters off is not.
+        let near = |known: &&str| strsim::damerau_levenshtein(known, driver) <= 2;
+        if !KNOWN.contains(&driver)
+            && let Some(known) = KNOWN.iter().copied().find(near)
+        {
+            return Err(format!(
+                "there is no driver {driver}; did you mean \"{known}\"?"
+            ));
         }
         Ok(Device::Virtual {
             name: id.to_owned(),

@@ -27,12 +27,16 @@ mod device;
 mod dpdk;
 mod error;
 mod lcores;
+pub mod machine;
 mod mirror;
 mod name;
+mod page;
 mod port;
 mod punt;
 mod reader;
 pub mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -51,6 +55,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use lcores::{Idle, IdleMode, Lcores};
 pub use mirror::{Mirror, Neighbour};
 pub use name::{IfName, MacAddress};
+pub use page::{example, page};
 pub use port::{Peer, Port};
 pub use punt::{Policer, Punt};
 

@@ -1,5 +1,7 @@
 //! `[[port]]`: one DPDK port and its Linux face, the tap.
 
+use std::path::PathBuf;
+
 use ipnet::IpNet;
 use serde::Serialize;
 use toml::Spanned;
@@ -183,6 +185,13 @@ pub(super) static SECTION: Section = Section {
 
 /// Keys that make sense for net_tap devices alone.
 const PEER_KEYS: [&str; 4] = ["peer_netns", "peer_name", "peer_mac", "peer_addresses"];
+
+impl Peer {
+    /// The path of the namespace that the kernel end moves to, if it moves.
+    pub fn netns_path(&self) -> Option<PathBuf> {
+        self.netns.as_deref().map(super::daemon::netns_path)
+    }
+}
 
 impl Port {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
