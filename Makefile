@@ -1,0 +1,48 @@
+# make help    tells what there is.
+
+PROTOCOL ?= all
+DEVICE   ?= net_tap
+KEEP     ?= 0
+PREFIX   ?= /usr/local
+CARGO    ?= cargo
+# rustup's cargo, for shells that do not have it in PATH; a system's own comes first.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+
+.PHONY: help build demo demo-clean test lint fmt clean install
+
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+	@echo
+	@echo '  make demo takes PROTOCOL=ospf|isis|bgp|all, KEEP=1 (leave it running), DEVICE=net_tap|af_packet|af_xdp'
+
+build: ## Install what is missing, build the daemon and CLI
+	scripts/setup.sh
+	$(CARGO) build --release -p ironlane-control
+
+demo: ## Virtual routers speak OSPF, IS-IS and BGP with Ironlane (root)
+	scripts/setup.sh
+	scripts/hugepages.sh
+	$(CARGO) build --release -p ironlane-control
+	PROTOCOL=$(PROTOCOL) DEVICE=$(DEVICE) KEEP=$(KEEP) scripts/demo/run.sh
+
+demo-clean: ## End a demo left running by KEEP=1
+	scripts/demo/run.sh clean
+
+test: ## Install what is missing, build, run every check and test (root)
+	scripts/setup.sh
+	tests/run.sh
+
+lint: ## rustfmt, clippy and licences
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	python3 scripts/licences.py
+
+fmt: ## Format all Rust code
+	$(CARGO) fmt --all
+
+install: build ## Install program and systemd unit under PREFIX (/usr/local)
+	install -D -m 755 target/release/ironlane $(DESTDIR)$(PREFIX)/bin/ironlane
+	install -D -m 644 configs/systemd/ironlane.service $(DESTDIR)/etc/systemd/system/ironlane.service
+
+clean: ## Remove what was built
+	$(CARGO) clean
