@@ -253,14 +253,14 @@ drop_reasons! {
         Ip4MulticastNoRoute = "ip4_multicast_no_route",
         /// Multicast in a frame for another group's MAC (RFC 1112 6.4).
         Ip4MulticastBadMac = "ip4_multicast_bad_mac",
+        /// Broadcast of a subnet that is not the arrival port's (RFC 2644).
+        Ip4DirectedBroadcast = "ip4_directed_broadcast",
     }
     Ip4Exception {
         /// Unicast IPv4 in a broadcast or multicast frame: never forwarded (RFC 1812 5.3.4).
         Ip4GroupFrame = "ip4_group_frame",
         /// 169.254/16 is never forwarded (RFC 3927 2.7).
         Ip4LinkLocal = "ip4_link_local",
-        /// Broadcast of a subnet that is not the arrival port's (RFC 2644).
-        Ip4DirectedBroadcast = "ip4_directed_broadcast",
         /// TTL ran out, and no ICMP error may answer this packet (RFC 1812 4.3.2.7).
         Ip4TtlExpired = "ip4_ttl_expired",
         /// Larger than the MTU with DF set, and no ICMP error may answer this packet.
@@ -331,6 +331,8 @@ drop_reasons! {
         TxQueueFull = "tx_queue_full",
         /// The port it would leave by is down or gone.
         TxPortDown = "tx_port_down",
+        /// In several buffers, which the port cannot send, and too long for one.
+        TxChained = "tx_chained",
         /// Still in a ring when the data plane stopped.
         TxStopped = "tx_stopped",
     }

@@ -1,0 +1,405 @@
+//! A burst on its way through the stages: packets, what is known of each, and verdicts.
+//!
+//! Stages only decide. A packet starts on the lane [`Lane::Input`]; each stage takes the packets of
+//! its lane and gives each exactly one [`Verdict`]: on to the next lane, aside to another, or an
+//! end ([`Fate`]). When all stages have run, every packet has its fate and [`BurstStore::settle`]
+//! hands the packets out, in the order in which they came. So a packet cannot be lost or sent
+//! twice, and flows keep their order whichever lanes their packets took.
+
+use std::mem;
+
+use ironlane_fib::{Adjacency, PortId, VrfId};
+use ironlane_packet::eth::Mac;
+use ironlane_packet::ip4::Ip4;
+use ironlane_packet::ip6::Ip6;
+
+use crate::eal::{BURST_MAX, Mbuf, MbufBatch};
+use crate::reason::{DropReason, PuntReason};
+
+/// What a stage decides about a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// On to the next stage of this lane.
+    Next,
+    /// Aside, to the stage of that lane.
+    Lane(Lane),
+    /// Out by this port: rewrite stages alone say so.
+    Send(PortId),
+    /// To the kernel, by the tap of the arrival port, as it arrived.
+    Punt(PuntReason),
+    /// Lost.
+    Drop(DropReason),
+}
+
+/// Where packets wait for a stage. A stage may send packets only to lanes after its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Lane {
+    /// Just received.
+    Input,
+    /// ARP, LLC, LLDP, slow protocols.
+    Control,
+    /// IPv4, header unseen.
+    Ip4,
+    /// IPv4 to be looked up.
+    Ip4Lookup,
+    /// IPv4 for the router, its groups or a broadcast.
+    Ip4Local,
+    /// IPv4 that is not plain forwarding.
+    Ip4Exception,
+    /// IPv6, header unseen.
+    Ip6,
+    /// IPv6 to be looked up.
+    Ip6Lookup,
+    /// IPv6 for the router or its groups.
+    Ip6Local,
+    /// IPv6 that is not plain forwarding.
+    Ip6Exception,
+    /// Nexthop without a link-layer address.
+    Glean,
+    /// IPv4 to be sent.
+    Ip4Rewrite,
+    /// IPv6 to be sent.
+    Ip6Rewrite,
+}
+
+impl Lane {
+    /// How many lanes there are.
+    pub const COUNT: usize = Self::Ip6Rewrite as usize + 1;
+}
+
+/// Places of packets in their burst, in order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LaneList {
+    len: u8,
+    places: [u8; BURST_MAX],
+}
+
+impl LaneList {
+    const EMPTY: Self = Self {
+        len: 0,
+        places: [0; BURST_MAX],
+    };
+
+    #[inline]
+    fn push(&mut self, place: u8) {
+        // A lane holds each packet of the burst at most once, so it cannot overflow.
+        self.places[usize::from(self.len) % BURST_MAX] = place;
+        self.len += 1;
+    }
+
+    /// The places.
+    #[inline]
+    pub(crate) fn places(&self) -> &[u8] {
+        &self.places[..usize::from(self.len).min(BURST_MAX)]
+    }
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Still on a lane.
+    Undecided,
+    /// Leaves by this port.
+    Send(PortId),
+    /// Goes to the kernel.
+    Punt(PuntReason),
+    /// Is lost.
+    Drop(DropReason),
+}
+
+/// Facts about a packet that later stages need. Bits of [`Info::flags`] but `TAGGED` take
+/// the packet off the straight path.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Info {
+    /// Where the IP header (or what else the EtherType says) starts.
+    pub(crate) l3: u8,
+    /// [`Info::GROUP_FRAME`] and the others.
+    pub(crate) flags: u8,
+    /// Length of the IP packet in bytes.
+    pub(crate) ip_len: u32,
+    /// IPv4 destination, host order.
+    pub(crate) dst4: u32,
+}
+
+impl Info {
+    /// The destination MAC is a group.
+    pub(crate) const GROUP_FRAME: u8 = 1;
+    /// IPv4 options, or IPv6 hop-by-hop options.
+    pub(crate) const OPTIONS: u8 = 2;
+    /// TTL or hop limit is 0 or 1.
+    pub(crate) const TTL: u8 = 4;
+    /// Source or destination is link-local.
+    pub(crate) const LINK_LOCAL: u8 = 8;
+}
+
+/// Where a burst came from: all its packets arrived by one queue of one port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The port.
+    pub port: PortId,
+    /// Its address: unicast frames for others are dropped.
+    pub mac: Mac,
+    /// The tables that its packets are looked up in.
+    pub vrf: VrfId,
+}
+
+/// The packets of a burst and their verdicts; one a lcore, used again for every burst.
+///
+/// Like the [`MbufBatch`] in it, it must be empty when it goes out of scope.
+#[derive(Debug)]
+pub struct BurstStore {
+    packets: MbufBatch,
+    info: [Info; BURST_MAX],
+    fates: [Fate; BURST_MAX],
+    lanes: [LaneList; Lane::COUNT],
+}
+
+impl Default for BurstStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Takes packets whose fate is known. The lcore implements it: transmit queues and hand-off
+/// rings, policers and punt rings, freeing and counting.
+pub trait Outlet {
+    /// The packet leaves by `port`.
+    fn send(&mut self, port: PortId, mbuf: Mbuf);
+    /// The packet, unchanged, goes to the kernel.
+    fn punt(&mut self, reason: PuntReason, mbuf: Mbuf);
+    /// The packet is lost.
+    fn drop(&mut self, reason: DropReason, mbuf: Mbuf);
+}
+
+impl BurstStore {
+    /// An empty store, about 2 KiB.
+    pub const fn new() -> Self {
+        Self {
+            packets: MbufBatch::new(),
+            info: [Info {
+                l3: 0,
+                flags: 0,
+                ip_len: 0,
+                dst4: 0,
+            }; BURST_MAX],
+            fates: [Fate::Undecided; BURST_MAX],
+            lanes: [LaneList::EMPTY; Lane::COUNT],
+        }
+    }
+
+    /// Where to receive packets into, before the stages run.
+    #[inline]
+    pub fn packets_mut(&mut self) -> &mut MbufBatch {
+        &mut self.packets
+    }
+
+    /// Fates of the packets, in order.
+    #[inline]
+    pub fn fates(&self) -> &[Fate] {
+        &self.fates[..self.packets.len()]
+    }
+
+    /// Hands out all packets, in the order in which they came, each once. A packet that no
+    /// stage decided would be a broken invariant; it is never leaked.
+    #[inline]
+    pub fn settle(&mut self, outlet: &mut impl Outlet) {
+        for (mbuf, fate) in self.packets.drain().zip(&self.fates) {
+            match *fate {
+                Fate::Send(port) => outlet.send(port, mbuf),
+                Fate::Punt(reason) => outlet.punt(reason, mbuf),
+                Fate::Drop(reason) => outlet.drop(reason, mbuf),
+                Fate::Undecided => {
+                    debug_assert!(false, "a packet left the stages without a verdict");
+                    outlet.drop(DropReason::EthUnknownType, mbuf);
+                }
+            }
+        }
+    }
+}
+
+/// A burst in the stages. `'q` is the quiescent period: adjacencies cannot be kept beyond it.
+#[derive(Debug)]
+pub struct Burst<'q> {
+    store: &'q mut BurstStore,
+    adjacencies: [Option<&'q Adjacency>; BURST_MAX],
+    arrival: Arrival,
+}
+
+impl<'q> Burst<'q> {
+    /// All packets of `store`, undecided, on the input lane.
+    #[inline]
+    pub(crate) fn new(store: &'q mut BurstStore, arrival: Arrival) -> Self {
+        let count = store.packets.len();
+        store.fates[..count].fill(Fate::Undecided);
+        for lane in &mut store.lanes {
+            lane.len = 0;
+        }
+        let input = &mut store.lanes[Lane::Input as usize];
+        for (place, slot) in input.places[..count].iter_mut().enumerate() {
+            *slot = place as u8; // below BURST_MAX, which is 64
+        }
+        input.len = count as u8;
+        Self {
+            store,
+            adjacencies: [None; BURST_MAX],
+            arrival,
+        }
+    }
+
+    /// Where the burst came from.
+    #[inline]
+    pub fn arrival(&self) -> Arrival {
+        self.arrival
+    }
+
+    /// How many packets wait on `lane`.
+    #[inline]
+    pub fn waiting(&self, lane: Lane) -> usize {
+        usize::from(self.store.lanes[lane as usize].len)
+    }
+
+    /// Packets that wait on any lane, and packets with a fate: what a debug build balances
+    /// around every stage.
+    pub(crate) fn balance(&self) -> (usize, usize) {
+        let waiting = self.store.lanes.iter().map(|l| usize::from(l.len)).sum();
+        let decided = self.store.fates().iter().filter(|f| **f != Fate::Undecided);
+        (waiting, decided.count())
+    }
+
+    /// Packets of the burst.
+    pub(crate) fn len(&self) -> usize {
+        self.store.packets.len()
+    }
+
+    /// Takes the packets off `lane`: the caller decides each of them.
+    #[inline]
+    pub(crate) fn take(&mut self, lane: Lane) -> LaneList {
+        let list = &mut self.store.lanes[lane as usize];
+        let taken = *list;
+        list.len = 0;
+        taken
+    }
+
+    /// One packet, to look at and to rewrite.
+    #[inline]
+    pub(crate) fn packet(&mut self, place: u8) -> Packet<'_, 'q> {
+        let place = usize::from(place);
+        Packet {
+            mbuf: &mut self.store.packets.as_mut_slice()[place],
+            info: &mut self.store.info[place],
+            adjacency: &mut self.adjacencies[place],
+            arrival: self.arrival,
+        }
+    }
+
+    /// What is known of a packet.
+    #[inline]
+    pub(crate) fn info(&self, place: u8) -> Info {
+        self.store.info[usize::from(place)]
+    }
+
+    /// Asks the CPU for the packet's first bytes; nothing happens beyond the burst.
+    #[inline]
+    pub(crate) fn prefetch(&self, place: usize) {
+        if let Some(mbuf) = self.store.packets.as_slice().get(place) {
+            mbuf.prefetch_data();
+        }
+    }
+
+    /// Puts down a verdict; `next` is the lane that [`Verdict::Next`] means.
+    #[inline]
+    pub(crate) fn put(&mut self, place: u8, verdict: Verdict, next: Lane) {
+        let fate = match verdict {
+            Verdict::Next => return self.store.lanes[next as usize].push(place),
+            Verdict::Lane(lane) => return self.store.lanes[lane as usize].push(place),
+            Verdict::Send(port) => Fate::Send(port),
+            Verdict::Punt(reason) => Fate::Punt(reason),
+            Verdict::Drop(reason) => Fate::Drop(reason),
+        };
+        let slot = &mut self.store.fates[usize::from(place)];
+        debug_assert_eq!(*slot, Fate::Undecided, "decided twice");
+        *slot = fate;
+    }
+
+    /// Decides each packet of `lane` by `judge`, in order.
+    #[inline]
+    pub(crate) fn decide(
+        &mut self,
+        lane: Lane,
+        next: Lane,
+        mut judge: impl FnMut(&mut Packet<'_, 'q>) -> Verdict,
+    ) {
+        let list = self.take(lane);
+        for &place in list.places() {
+            let verdict = judge(&mut self.packet(place));
+            self.put(place, verdict, next);
+        }
+    }
+}
+
+/// One packet of a burst, as stages see it.
+#[derive(Debug)]
+pub(crate) struct Packet<'p, 'q> {
+    /// The buffers.
+    pub(crate) mbuf: &'p mut Mbuf,
+    /// What is known so far.
+    pub(crate) info: &'p mut Info,
+    /// What the lookup found; `None` before it.
+    pub(crate) adjacency: &'p mut Option<&'q Adjacency>,
+    /// Where it came from.
+    pub(crate) arrival: Arrival,
+}
+
+impl Packet<'_, '_> {
+    /// Bytes from the network header on, as far as the first segment goes: after classify
+    /// that is the whole packet or at least 128 bytes of it.
+    #[inline]
+    pub(crate) fn l3(&self) -> &[u8] {
+        self.mbuf
+            .data()
+            .get(usize::from(self.info.l3)..)
+            .unwrap_or(&[])
+    }
+
+    /// Bytes of the IP packet without padding, as far as the first segment goes; behind a check.
+    #[inline]
+    pub(crate) fn ip_bytes(&self) -> &[u8] {
+        let bytes = self.l3();
+        &bytes[..bytes.len().min(self.info.ip_len as usize)]
+    }
+
+    /// Bytes of the frame behind the Ethernet header, over all segments.
+    #[inline]
+    pub(crate) fn l3_len(&self) -> usize {
+        self.mbuf
+            .pkt_len()
+            .saturating_sub(usize::from(self.info.l3))
+    }
+
+    /// True if any of these bits of [`Info::flags`] is set.
+    #[inline]
+    pub(crate) fn has(&self, flags: u8) -> bool {
+        self.info.flags & flags != 0
+    }
+
+    /// The destination MAC of the frame.
+    #[inline]
+    pub(crate) fn dst_mac(&self) -> Mac {
+        Mac(*self.mbuf.data().first_chunk().unwrap_or(&[0; 6]))
+    }
+
+    /// The IPv4 header, behind ip4_check.
+    #[inline]
+    pub(crate) fn ip4(&self) -> Ip4<'_> {
+        Ip4::new(self.l3()).expect("ip4_check saw the header")
+    }
+
+    /// The IPv6 header, behind ip6_check.
+    #[inline]
+    pub(crate) fn ip6(&self) -> Ip6<'_> {
+        Ip6::new(self.l3()).expect("ip6_check saw the header")
+    }
+}
+
+const _: () = assert!(BURST_MAX <= u8::MAX as usize && mem::size_of::<Fate>() <= 4);

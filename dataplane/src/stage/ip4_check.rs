@@ -1,0 +1,276 @@
+//! IPv4 check: the header rules of RFC 1812 5.2.2, and martian addresses (5.3.7).
+//!
+//! Runs for every IPv4 packet. What is legal but not plain forwarding is noted in the packet's
+//! flags, not decided here: whether a packet is for the router is known only after the lookup, and
+//! such a packet may have TTL 1. A source that is one of our own addresses is not looked for:
+//! no RFC asks a router to, it would cost a second lookup a packet, and the kernel refuses such
+//! packets where they matter, at the router itself.
+//!
+//! The checksum is summed here unless the NIC vouches for it or condemns it.
+
+use ironlane_packet::checksum;
+use ironlane_packet::ip4::{HEADER_LEN_BYTES, Ip4};
+
+use super::{Stage, TablesView};
+use crate::burst::{Burst, Info, Lane, Packet, Verdict};
+use crate::eal::RxChecksum;
+use crate::reason::{DropReason, PuntReason, StageId};
+
+/// The stage.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ip4Check;
+
+impl Stage for Ip4Check {
+    const ID: StageId = StageId::Ip4Check;
+    const INPUT: Lane = Lane::Ip4;
+    const NEXT: Option<Lane> = Some(Lane::Ip4Lookup);
+    const LANES: &'static [Lane] = &[Lane::Ip4Lookup, Lane::Ip4Local];
+    const DROPS: &'static [DropReason] = &[
+        DropReason::Ip4Truncated,
+        DropReason::Ip4BadVersion,
+        DropReason::Ip4BadIhl,
+        DropReason::Ip4BadLength,
+        DropReason::Ip4BadChecksum,
+        DropReason::Ip4MartianSource,
+        DropReason::Ip4MartianDestination,
+    ];
+    const PUNTS: &'static [PuntReason] = &[];
+
+    fn run<'q>(&self, burst: &mut Burst<'q>, _: &TablesView<'q>) {
+        burst.decide(Self::INPUT, Lane::Ip4Lookup, |packet| {
+            let checksum = packet.mbuf.ip_checksum();
+            match check(packet.l3(), packet.l3_len(), checksum) {
+                Ok(header) => accept(packet, header),
+                Err(reason) => Verdict::Drop(reason),
+            }
+        });
+    }
+}
+
+/// What the check learned from a header that it accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    total_len: u16,
+    dst: u32,
+    flags: u8,
+    /// Multicast or limited broadcast.
+    group: bool,
+}
+
+#[inline]
+fn accept(packet: &mut Packet<'_, '_>, header: Header) -> Verdict {
+    packet.info.flags |= header.flags;
+    packet.info.ip_len = u32::from(header.total_len);
+    packet.info.dst4 = header.dst;
+    match header.group {
+        true => Verdict::Lane(Lane::Ip4Local),
+        false => Verdict::Next,
+    }
+}
+
+/// Judges a header. `bytes` are those of the first segment, `len` counts the whole frame behind
+/// the Ethernet header.
+#[inline]
+fn check(bytes: &[u8], len: usize, nic: RxChecksum) -> Result<Header, DropReason> {
+    let ip = Ip4::new(bytes).ok_or(DropReason::Ip4Truncated)?;
+    let (header_len, total_len) = (ip.header_len_bytes(), ip.total_len_bytes());
+    let mut flags = 0;
+    // RFC 1812 5.2.2 (3), (4): version and header length in one compare for the usual header.
+    if bytes[0] != 0x45 {
+        if ip.version() != 4 {
+            return Err(DropReason::Ip4BadVersion);
+        }
+        if header_len < HEADER_LEN_BYTES {
+            return Err(DropReason::Ip4BadIhl);
+        }
+        if header_len > bytes.len() {
+            return Err(DropReason::Ip4Truncated);
+        }
+        flags |= Info::OPTIONS;
+    }
+    // (5) and (1): the datagram holds its header, and the frame holds the datagram.
+    if usize::from(total_len) < header_len {
+        return Err(DropReason::Ip4BadLength);
+    }
+    if usize::from(total_len) > len {
+        return Err(DropReason::Ip4Truncated);
+    }
+    // (2)
+    let valid = match nic {
+        RxChecksum::Good => true,
+        RxChecksum::Bad => false,
+        RxChecksum::Unknown if flags == 0 => ip.is_checksum_valid(),
+        RxChecksum::Unknown => checksum::is_valid(&bytes[..header_len]),
+    };
+    if !valid {
+        return Err(DropReason::Ip4BadChecksum);
+    }
+    if ip.ttl() <= 1 {
+        flags |= Info::TTL;
+    }
+    let (src, dst) = (ip.src(), ip.dst());
+    if is_link_local(src) || is_link_local(dst) {
+        flags |= Info::LINK_LOCAL;
+    }
+    let group = addresses(src, dst)?;
+    Ok(Header {
+        total_len,
+        dst,
+        flags,
+        group,
+    })
+}
+
+/// RFC 1812 5.3.7: addresses that must not be on the wire. True if the destination is a group.
+#[inline]
+fn addresses(src: u32, dst: u32) -> Result<bool, DropReason> {
+    let group = (dst >> 28) == 0xe || dst == u32::MAX;
+    if !group && is_martian(dst) {
+        return Err(DropReason::Ip4MartianDestination);
+    }
+    // A host without an address may speak to a group: DHCP, IGMP (RFC 1122 3.2.1.3).
+    if is_martian(src) && !(src == 0 && group) {
+        return Err(DropReason::Ip4MartianSource);
+    }
+    Ok(group)
+}
+
+/// 0/8, 127/8, and all from 224/4 up.
+#[inline]
+const fn is_martian(address: u32) -> bool {
+    let net = address >> 24;
+    net == 0 || net == 127 || net >= 224
+}
+
+/// 169.254/16
+#[inline]
+const fn is_link_local(address: u32) -> bool {
+    address >> 16 == 0xa9fe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironlane_packet::ip4::Ip4Fields;
+
+    const SRC: u32 = 0xc000_020a;
+    const DST: u32 = 0xcb00_7109;
+
+    fn fields() -> Ip4Fields {
+        Ip4Fields {
+            src: SRC,
+            dst: DST,
+            ..Ip4Fields::default()
+        }
+    }
+
+    fn judge(bytes: &[u8]) -> Result<Header, DropReason> {
+        check(bytes, bytes.len(), RxChecksum::Unknown)
+    }
+
+    fn mended(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes[10..12].fill(0);
+        let len = usize::from(bytes[0] & 15) * 4;
+        let sum = checksum::of(&bytes[..len.min(bytes.len())]);
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    fn with(at: usize, value: u8) -> Vec<u8> {
+        let mut bytes = fields().to_bytes(8).to_vec();
+        bytes.extend([0; 8]);
+        bytes[at] = value;
+        mended(bytes)
+    }
+
+    #[test]
+    fn a_plain_packet_passes_without_flags() {
+        let plain = Header {
+            total_len: 28,
+            dst: DST,
+            flags: 0,
+            group: false,
+        };
+        assert_eq!(judge(&with(1, 0)), Ok(plain));
+    }
+
+    #[test]
+    fn each_bad_header_has_its_reason() {
+        let cases = [
+            (with(0, 0x55), DropReason::Ip4BadVersion),
+            (with(0, 0x65), DropReason::Ip4BadVersion),
+            (with(0, 0x44), DropReason::Ip4BadIhl),
+            (with(0, 0x40), DropReason::Ip4BadIhl),
+            (with(0, 0x4f), DropReason::Ip4Truncated),
+            (with(3, 19), DropReason::Ip4BadLength),
+            (with(3, 29), DropReason::Ip4Truncated),
+            (with(12, 0), DropReason::Ip4MartianSource),
+            (with(12, 127), DropReason::Ip4MartianSource),
+            (with(12, 224), DropReason::Ip4MartianSource),
+            (with(12, 255), DropReason::Ip4MartianSource),
+            (with(16, 0), DropReason::Ip4MartianDestination),
+            (with(16, 127), DropReason::Ip4MartianDestination),
+            (with(16, 240), DropReason::Ip4MartianDestination),
+        ];
+        for (bytes, reason) in cases {
+            assert_eq!(judge(&bytes), Err(reason), "{bytes:02x?}");
+        }
+        let mut sum = with(1, 0);
+        sum[11] ^= 1;
+        assert_eq!(judge(&sum), Err(DropReason::Ip4BadChecksum));
+        for len in 0..20 {
+            assert_eq!(judge(&with(1, 0)[..len]), Err(DropReason::Ip4Truncated));
+        }
+    }
+
+    #[test]
+    fn the_nic_is_believed_where_it_speaks() {
+        let mut bytes = with(1, 0);
+        assert_eq!(
+            check(&bytes, 28, RxChecksum::Bad),
+            Err(DropReason::Ip4BadChecksum)
+        );
+        bytes[11] ^= 1;
+        assert!(check(&bytes, 28, RxChecksum::Good).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_plain_is_flagged() {
+        let flags = |bytes: Vec<u8>| judge(&bytes).unwrap().flags;
+        assert_eq!(flags(with(8, 1)), Info::TTL);
+        assert_eq!(flags(with(8, 0)), Info::TTL);
+        assert_eq!(flags(with(8, 2)), 0);
+        assert_eq!(flags(with(0, 0x46)), Info::OPTIONS);
+        let link_local = Ip4Fields {
+            src: 0xa9fe_0001,
+            ..fields()
+        }
+        .to_bytes(0)
+        .to_vec();
+        assert_eq!(flags(link_local), Info::LINK_LOCAL);
+    }
+
+    #[test]
+    fn a_host_without_address_may_speak_to_groups_only() {
+        let from_nobody = |dst| {
+            Ip4Fields {
+                src: 0,
+                dst,
+                ..fields()
+            }
+            .to_bytes(0)
+        };
+        assert!(judge(&from_nobody(u32::MAX)).unwrap().group);
+        assert!(judge(&from_nobody(0xe000_0016)).unwrap().group);
+        assert_eq!(judge(&from_nobody(DST)), Err(DropReason::Ip4MartianSource));
+        let from_loopback = Ip4Fields {
+            src: 0x7f00_0001,
+            dst: u32::MAX,
+            ..fields()
+        };
+        assert_eq!(
+            judge(&from_loopback.to_bytes(0)),
+            Err(DropReason::Ip4MartianSource)
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! The stages: each decides about the packets of one lane.
+//!
+//! `README.md` beside this file lists them in packet order and draws the lanes. [`Pipeline::run`] is
+//! all that the poll loop calls: receive into a [`BurstStore`], run, then
+//! [`settle`](BurstStore::settle).
+
+use ironlane_fib::Tables;
+use ironlane_rcu::Guard;
+
+use crate::burst::{Arrival, Burst, BurstStore, Lane};
+use crate::reason::{DropReason, PuntReason, StageId};
+
+mod classify;
+mod control;
+mod glean;
+mod icmp_rules;
+mod ip4_check;
+mod ip4_exception;
+mod ip4_local;
+mod ip4_lookup;
+mod ip4_rewrite;
+mod ip6_check;
+mod ip6_exception;
+mod ip6_local;
+mod ip6_lookup;
+mod ip6_rewrite;
+mod upper;
+
+pub use glean::GleanLimit;
+
+/// The tables as a stage sees them during one burst.
+#[derive(Clone, Copy, Debug)]
+pub struct TablesView<'q> {
+    /// The shared tables.
+    pub tables: &'q Tables,
+    /// Keeps what is read from them alive until the burst ends.
+    pub guard: &'q Guard<'q>,
+    /// Now, in nanoseconds of a clock that only goes forward: for policers.
+    pub now_ns: u64,
+}
+
+/// A stage. It never frees, sends, logs, allocates, locks or waits; it decides.
+pub trait Stage {
+    /// Its place in counters, traces and `stage show`; stable once released.
+    const ID: StageId;
+    /// The lane it takes packets from.
+    const INPUT: Lane;
+    /// The lane that [`Verdict::Next`](crate::burst::Verdict::Next) leads to.
+    const NEXT: Option<Lane>;
+    /// Lanes it may send packets aside to.
+    const LANES: &'static [Lane];
+    /// Every reason it may drop for.
+    const DROPS: &'static [DropReason];
+    /// Every reason it may punt for.
+    const PUNTS: &'static [PuntReason];
+
+    /// Decides each packet on [`Self::INPUT`] exactly once. `'q` ends with the burst: what is
+    /// read from the tables cannot be kept.
+    fn run<'q>(&self, burst: &mut Burst<'q>, view: &TablesView<'q>);
+}
+
+/// What the pipeline tells about its work; the lcore's counters implement it.
+pub trait StageMeter {
+    /// Ticks of the CPU's time stamp counter.
+    fn ticks(&self) -> u64;
+    /// One burst in one stage: packets that met it, ticks that it took.
+    fn stage(&mut self, stage: StageId, packets: u64, ticks: u64);
+}
+
+/// What a stage may do, for pages, pictures and checks.
+#[derive(Clone, Copy, Debug)]
+pub struct StageCard {
+    /// Which stage.
+    pub id: StageId,
+    /// The lane it takes packets from.
+    pub input: Lane,
+    /// Lanes it sends packets to, the next one first.
+    pub lanes: &'static [Lane],
+    /// The lane after it, if packets go on.
+    pub next: Option<Lane>,
+    /// Reasons it drops for.
+    pub drops: &'static [DropReason],
+    /// Reasons it punts for.
+    pub punts: &'static [PuntReason],
+}
+
+impl StageCard {
+    const fn of<S: Stage>() -> Self {
+        Self {
+            id: S::ID,
+            input: S::INPUT,
+            lanes: S::LANES,
+            next: S::NEXT,
+            drops: S::DROPS,
+            punts: S::PUNTS,
+        }
+    }
+}
+
+/// Settings of the stages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PipelineConfig {
+    /// How many packets one unresolved adjacency may send to the kernel.
+    pub glean: GleanLimit,
+}
+
+/// All stages in order, with their settings. Shared by lcores; it holds no state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pipeline {
+    glean: glean::Glean,
+}
+
+/// Makes [`Pipeline::run`] and the cards from one list, in packet order.
+macro_rules! stages {
+    ($($stage:ty = $pick:expr;)+) => {
+        impl Pipeline {
+            /// What each stage may do, in packet order.
+            pub const CARDS: &'static [StageCard] = &[$(StageCard::of::<$stage>(),)+];
+
+            /// Decides every packet of `store`. Lcores, once a burst; it neither allocates nor
+            /// calls DPDK but to join split headers. A stage without packets costs one compare.
+            pub fn run<'q>(
+                &self,
+                store: &'q mut BurstStore,
+                arrival: Arrival,
+                view: &TablesView<'q>,
+                meter: &mut impl StageMeter,
+            ) {
+                let mut burst = Burst::new(store, arrival);
+                let mut clock = meter.ticks();
+                $({
+                    let pick: fn(&Self) -> &$stage = $pick;
+                    step(pick(self), &mut burst, view, meter, &mut clock);
+                })+
+                debug_assert_eq!(burst.balance(), (0, burst.len()), "waiting, decided");
+            }
+        }
+    };
+}
+
+stages! {
+    classify::Classify = |_| &classify::Classify;
+    control::Control = |_| &control::Control;
+    ip4_check::Ip4Check = |_| &ip4_check::Ip4Check;
+    ip4_lookup::Ip4Lookup = |_| &ip4_lookup::Ip4Lookup;
+    ip4_local::Ip4Local = |_| &ip4_local::Ip4Local;
+    ip4_exception::Ip4Exception = |_| &ip4_exception::Ip4Exception;
+    ip6_check::Ip6Check = |_| &ip6_check::Ip6Check;
+    ip6_lookup::Ip6Lookup = |_| &ip6_lookup::Ip6Lookup;
+    ip6_local::Ip6Local = |_| &ip6_local::Ip6Local;
+    ip6_exception::Ip6Exception = |_| &ip6_exception::Ip6Exception;
+    glean::Glean = |pipeline| &pipeline.glean;
+    ip4_rewrite::Ip4Rewrite = |_| &ip4_rewrite::Ip4Rewrite;
+    ip6_rewrite::Ip6Rewrite = |_| &ip6_rewrite::Ip6Rewrite;
+}
+
+impl Pipeline {
+    /// The stages with these settings.
+    pub fn new(config: PipelineConfig) -> Self {
+        Self {
+            glean: glean::Glean::new(config.glean),
+        }
+    }
+}
+
+/// Runs one stage if packets wait for it.
+#[inline]
+fn step<'q, S: Stage>(
+    stage: &S,
+    burst: &mut Burst<'q>,
+    view: &TablesView<'q>,
+    meter: &mut impl StageMeter,
+    clock: &mut u64,
+) {
+    let waiting = burst.waiting(S::INPUT);
+    if waiting == 0 {
+        return;
+    }
+    stage.run(burst, view);
+    debug_assert_eq!(burst.waiting(S::INPUT), 0, "{} left packets", S::ID);
+    debug_assert_eq!(
+        {
+            let (on_lanes, decided) = burst.balance();
+            on_lanes + decided
+        },
+        burst.len(),
+        "{} lost or doubled a packet",
+        S::ID
+    );
+    let now = meter.ticks();
+    meter.stage(S::ID, waiting as u64, now.wrapping_sub(*clock));
+    *clock = now;
+}
