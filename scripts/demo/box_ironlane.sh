@@ -67,7 +67,7 @@ CONF
     return 0
 }
 
-il() { "$IRONLANE" --socket "$RUN/ironlane.sock" "$@"; }
+il() { IRONLANE_SOCKET=$RUN/ironlane.sock "$IRONLANE" "$@"; }
 
 ironlane_start() {
     ironlane_config >"$RUN/ironlane.toml"
@@ -115,6 +115,13 @@ fib_has() {
     local have prefix
     have=$(il route show 2>/dev/null) || return
     for prefix in "$@"; do grep -qF "$prefix" <<<"$have" || return 1; done
+}
+
+# Every loopback that routing brings, both families.
+fast_path_complete() {
+    local n prefixes=()
+    for n in "${VROUTERS[@]}"; do prefixes+=("$(lo4 "$n")/32" "$(lo6 "$n")/128"); done
+    fib_has "${prefixes[@]}"
 }
 
 # Carrier of the wire between port N and its vrouter. A tap can be told; a veth loses it with its peer.

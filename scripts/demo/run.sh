@@ -109,11 +109,6 @@ protocol() {
     step 'Ironlane ends cleanly, its taps are gone' ends_cleanly
     remove_owned "$RUN"
 }
-fast_path_complete() {
-    local n prefixes=()
-    for n in "${VROUTERS[@]}"; do prefixes+=("$(lo4 "$n")/32" "$(lo6 "$n")/128"); done
-    fib_has "${prefixes[@]}"
-}
 ends_cleanly() {
     ironlane_stop || { tail -n 20 "$RUN/ironlane.log"; return 1; }
     not ip -n "$ROUTER" link show "$(tap 0)" 2>/dev/null
