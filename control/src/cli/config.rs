@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::client::Client;
 use super::failure::Failure;
-use crate::config::Config;
+use super::output;
+use crate::api::proto::GetConfigRequest;
+use crate::config::{self, Config, ConfigErrors};
 
 /// Arguments of `config`.
 #[derive(Debug, clap::Args)]
@@ -17,22 +20,88 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Read a file and say everything that is wrong with it
+    /// Say everything that is wrong with a file, with line and column
+    #[command(after_help = "Examples:\n  \
+        ironlane config check router.toml\n  \
+        ironlane config check configs/*/*.toml\n\n\
+        Whether this machine has what the file asks for: ironlane doctor --config FILE")]
     Check {
-        /// The file to check
-        file: PathBuf,
+        /// Files to check
+        #[arg(required = true, value_hint = clap::ValueHint::FilePath)]
+        files: Vec<PathBuf>,
     },
+    /// Show a file, or what the daemon runs with, with every default written out
+    #[command(after_help = "Examples:\n  \
+        ironlane config show                 what the daemon runs with\n  \
+        ironlane config show router.toml --json")]
+    Show {
+        /// File to show; the running daemon's configuration if not given
+        #[arg(value_hint = clap::ValueHint::FilePath)]
+        file: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a configuration to begin with: every key, with what it does
+    #[command(after_help = "Examples:\n  ironlane config example > router.toml")]
+    Example,
 }
 
-/// Runs `config`.
-pub fn run(args: Args) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+/// Runs `config`; `connect` reaches the daemon where that is needed.
+pub async fn run(
+    args: Args,
+    connect: impl AsyncFnOnce() -> Result<Client, Failure>,
+) -> Result<(), Failure> {
+    let mut out = super::stdout();
     match args.verb {
-        Verb::Check { file } => {
-            let config = Config::load(&file)?;
-            let ports = config.ports.len();
-            writeln!(out, "{}: good, {ports} port(s)", file.display())?;
+        Verb::Check { files } => check(&mut out, &files)?,
+        Verb::Example => out.write_all(config::example().as_bytes())?,
+        Verb::Show { file, json } => {
+            let config = match file {
+                Some(file) => Config::load(&file)?,
+                None => {
+                    let mut client = connect().await?;
+                    let text = client.get_config(GetConfigRequest {}).await?.into_inner();
+                    Config::parse(&text.file, &text.toml)?
+                }
+            };
+            if json {
+                output::json(&mut out, &config)?;
+            } else {
+                out.write_all(config.to_toml().as_bytes())?;
+            }
         }
     }
+    out.flush()?;
     Ok(())
+}
+
+fn check(out: &mut impl Write, files: &[PathBuf]) -> Result<(), Failure> {
+    let mut faults = Vec::new();
+    for file in files {
+        match Config::load(file) {
+            Ok(config) => {
+                let (ports, lcores) = (config.ports.len(), config.lcores.cpus.len());
+                let name = file.display();
+                writeln!(
+                    out,
+                    "{name}: good: {} on {}",
+                    count(ports, "port"),
+                    count(lcores, "lcore")
+                )?;
+            }
+            Err(errors) => faults.extend(errors.0),
+        }
+    }
+    out.flush()?;
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigErrors(faults).into())
+    }
+}
+
+/// `1 port`, `2 ports`.
+pub(super) fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }

@@ -1,0 +1,114 @@
+//! `stats show` and `stats clear`.
+
+use std::io::Write;
+
+use clap::Subcommand;
+
+use super::client::Client;
+use super::failure::Failure;
+use super::output::{self, Output};
+use super::table::{pairs, span};
+use crate::api::proto::{ClearStatsRequest, GetStatsRequest, Stats};
+
+/// Arguments of `stats`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show the totals and whether every packet is accounted for
+    #[command(after_help = "Examples:\n  ironlane stats show\n  ironlane stats show --watch=1")]
+    Show {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Count from now on, in all commands
+    #[command(after_help = "Examples:\n  ironlane stats clear")]
+    Clear,
+}
+
+/// Shows or clears the totals.
+pub async fn run(args: Args, mut client: Client) -> Result<(), Failure> {
+    match args.verb {
+        Verb::Clear => {
+            client.clear_stats(ClearStatsRequest {}).await?;
+            Ok(())
+        }
+        Verb::Show { output: options } => {
+            options
+                .repeat(async || {
+                    let stats = client.get_stats(GetStatsRequest {}).await?.into_inner();
+                    let mut out = super::stdout();
+                    if options.json {
+                        output::json(&mut out, &stats)?;
+                    } else {
+                        show(&mut out, &stats)?;
+                    }
+                    Ok(out.flush()?)
+                })
+                .await
+        }
+    }
+}
+
+fn show(out: &mut impl Write, s: &Stats) -> std::io::Result<()> {
+    let identity = if s.identity_holds {
+        "holds"
+    } else {
+        "DOES NOT HOLD; see: ironlane lcore show"
+    };
+    pairs(
+        out,
+        &[
+            (
+                "received",
+                format!("{} packets, {} bytes", s.rx_packets, s.rx_bytes),
+            ),
+            ("injected", format!("{} packets", s.injected_packets)),
+            (
+                "sent",
+                format!("{} packets, {} bytes", s.tx_packets, s.tx_bytes),
+            ),
+            ("dropped", format!("{} packets", s.dropped_packets)),
+            ("punted", format!("{} packets", s.punted_packets)),
+            ("held", format!("{} packets", s.held_packets)),
+            (
+                "identity",
+                format!("rx + injected = tx + dropped + punted + held {identity}"),
+            ),
+            (
+                "taps",
+                format!(
+                    "{} packets written, {} read, {} lost",
+                    s.tap_delivered_packets, s.tap_read_packets, s.tap_dropped_packets
+                ),
+            ),
+            ("since", format!("{} ago", span(s.since_s))),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_say_whether_a_packet_is_missing() {
+        let text = |stats: &Stats| {
+            let mut out = Vec::new();
+            show(&mut out, stats).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let good = Stats {
+            identity_holds: true,
+            rx_packets: 5,
+            ..Stats::default()
+        };
+        assert!(text(&good).contains("received  5 packets, 0 bytes\n"));
+        assert!(text(&good).contains("punted + held holds\n"));
+        assert!(text(&Stats::default()).contains("DOES NOT HOLD"));
+    }
+}
