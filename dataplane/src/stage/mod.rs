@@ -191,3 +191,68 @@ fn step<'q, S: Stage>(
     meter.stage(S::ID, waiting as u64, now.wrapping_sub(*clock));
     *clock = now;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_drop_reason_is_given_by_the_stage_that_it_names() {
+        for card in Pipeline::CARDS {
+            for reason in card.drops {
+                assert_eq!(reason.stage(), card.id, "{reason}");
+            }
+            let of_stage = DropReason::ALL.iter().filter(|r| r.stage() == card.id);
+            for reason in of_stage {
+                assert!(
+                    card.drops.contains(reason),
+                    "{reason} is not in {}'s DROPS",
+                    card.id
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn each_punt_reason_is_given_by_a_stage() {
+        for reason in PuntReason::ALL {
+            assert!(
+                Pipeline::CARDS.iter().any(|c| c.punts.contains(reason)),
+                "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn lanes_lead_forward_to_a_stage() {
+        let order = |lane| Pipeline::CARDS.iter().position(|card| card.input == lane);
+        for (place, card) in Pipeline::CARDS.iter().enumerate() {
+            assert_eq!(order(card.input), Some(place), "two stages take one lane");
+            for &lane in card.lanes.iter().chain(&card.next) {
+                assert!(
+                    order(lane) > Some(place),
+                    "{} leads back to {lane:?}",
+                    card.id
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn stages_run_in_the_order_of_the_list() {
+        let ids: Vec<_> = Pipeline::CARDS.iter().map(|card| card.id).collect();
+        assert!(ids.is_sorted(), "{ids:?}");
+    }
+
+    #[test]
+    fn the_readme_lists_the_stages_in_packet_order() {
+        let readme = include_str!("README.md");
+        let mut at = 0;
+        for card in Pipeline::CARDS {
+            let row = format!("| `{}` | ", card.id);
+            at += readme[at..]
+                .find(&row)
+                .unwrap_or_else(|| panic!("no row {row:?} in order"));
+        }
+    }
+}
