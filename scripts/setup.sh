@@ -23,10 +23,17 @@ missing_packages() {
 
 # "ok", or what is wrong.
 cargo_state() {
-    local version minor
+    local version minor tool
     version=$(cd / && cargo --version 2>/dev/null) || { echo 'no cargo'; return; }
     minor=$(echo "$version" | sed -nE 's/^cargo 1\.([0-9]+)\..*/\1/p')
-    [ "${minor:-0}" -ge $RUST_MINOR ] && echo ok || echo "${version:-an unknown cargo} is older than 1.$RUST_MINOR"
+    if [ "${minor:-0}" -lt $RUST_MINOR ]; then
+        echo "${version:-an unknown cargo} is older than 1.$RUST_MINOR"
+        return
+    fi
+    for tool in fmt clippy; do
+        (cd / && cargo $tool --version) >/dev/null 2>&1 || { echo "cargo has no $tool"; return; }
+    done
+    echo ok
 }
 
 apt() {
@@ -74,8 +81,12 @@ if [ -n "$missing" ]; then
     fi
 fi
 if [ "$cargo" != ok ]; then
-    echo 'setup: installing rustc-web and cargo-web, the newer Rust of Debian 12'
-    apt install --no-install-recommends -y rustc-web cargo-web || explain_other_system
+    if [[ $cargo == 'cargo has no'* ]] && command -v rustup >/dev/null; then
+        rustup component add rustfmt clippy
+    else
+        echo 'setup: installing the newer Rust of Debian 12 (rustc-web, cargo-web, rustfmt-web, rust-web-clippy)'
+        apt install --no-install-recommends -y rustc-web cargo-web rustfmt-web rust-web-clippy || explain_other_system
+    fi
     hash -r
     cargo=$(cargo_state)
     if [ "$cargo" != ok ]; then
