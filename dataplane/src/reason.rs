@@ -333,8 +333,6 @@ drop_reasons! {
         TxPortDown = "tx_port_down",
         /// In several buffers, which the port cannot send, and too long for one.
         TxChained = "tx_chained",
-        /// Still in a ring when the data plane stopped.
-        TxStopped = "tx_stopped",
     }
 }
 

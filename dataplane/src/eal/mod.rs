@@ -6,23 +6,33 @@
 #![allow(unsafe_code)]
 
 mod batch;
+mod clock;
 mod config;
+mod device;
 mod error;
 mod host;
 mod log;
 mod mbuf;
 mod mempool;
+mod port;
+mod queue;
 mod ring;
+mod ring_port;
 mod start;
+mod tap_link;
 mod thread;
 
 pub use batch::{BURST_MAX, MbufBatch};
+pub use clock::{Clock, ticks};
 pub use config::{EalConfig, Memory};
 pub use error::EalError;
 pub use host::{CpuList, node_of_cpu};
 pub use mbuf::{Mbuf, RxChecksum, Segments};
 pub use mempool::{DATA_ROOM, Mempool};
+pub use port::{LinkState, Port, PortCaps, PortLink, PortSettings, PortStats, frame_len};
+pub use queue::{RxQueue, TxQueue};
 pub use ring::{RingConsumer, RingProducer, ring};
+pub use ring_port::RingPort;
 pub use start::{Eal, version};
 pub use thread::{LcoreThread, launch};
 

@@ -1,0 +1,201 @@
+//! The data plane as a whole: start it, ask it, change it, stop it.
+//!
+//! [`Dataplane::start`] opens the ports, makes the pools and rings, decides which lcore polls
+//! what, and starts the lcores. [`Dataplane::stop`] undoes all of it and reports whether every
+//! packet buffer came back. It may be done many times in one process; EAL starts once.
+
+mod build;
+mod config;
+mod error;
+mod plan;
+mod report;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ironlane_fib::{PortId, Tables, VrfId};
+use ironlane_packet::eth::Mac;
+use ironlane_rcu::Domain;
+
+use crate::eal::{Eal, LcoreThread, Mempool, Port, PortLink, PortStats};
+use crate::lcore::policer::PolicerRates;
+use crate::lcore::shared::Shared;
+use crate::lcore::{CounterSet, ExceptionChannel};
+use crate::reason::PuntReason;
+
+pub use config::{DataplaneConfig, IdleConfig, PolicerConfig, PortConfig, RingSizes};
+pub use error::DataplaneError;
+pub use report::{PoolUse, StopReport};
+
+/// A running data plane.
+#[derive(Debug)]
+pub struct Dataplane {
+    // The order matters when it is dropped: lcores end first (`halt`), then rings go, then ports,
+    // then pools.
+    threads: Vec<LcoreThread<()>>,
+    exception: Option<ExceptionChannel>,
+    ports: Vec<Mutex<Port>>,
+    pools: Vec<Mempool>,
+    infos: Vec<PortInfo>,
+    lcores: Vec<LcoreInfo>,
+    shared: Arc<Shared>,
+    counters: Arc<CounterSet>,
+    rates: Arc<PolicerRates>,
+}
+
+/// What is known of a port.
+#[derive(Clone, Debug)]
+pub struct PortInfo {
+    /// Its number, as in adjacencies and mbufs: DPDK's.
+    pub id: PortId,
+    /// What the user calls it.
+    pub name: String,
+    /// DPDK's name of the device.
+    pub device: String,
+    /// DPDK's driver.
+    pub driver: String,
+    /// The bus the device is on.
+    pub bus: String,
+    /// MAC address.
+    pub mac: Mac,
+    /// MTU at start.
+    pub mtu: u16,
+    /// NUMA node; -1 if it has none.
+    pub socket: i32,
+    /// Tables that its packets are looked up in.
+    pub vrf: VrfId,
+    /// The lcore that polls each receive queue.
+    pub rx_queues: Vec<usize>,
+    /// The lcore that sends by each transmit queue.
+    pub tx_queues: Vec<usize>,
+}
+
+/// What is known of an lcore.
+#[derive(Clone, Debug)]
+pub struct LcoreInfo {
+    /// Its number, from 0.
+    pub index: usize,
+    /// The CPU it is pinned to.
+    pub cpu: usize,
+    /// NUMA node of the CPU.
+    pub socket: i32,
+    /// Receive queues that it polls.
+    pub rx_queues: Vec<(PortId, u16)>,
+    /// Transmit queues that it sends by.
+    pub tx_queues: Vec<(PortId, u16)>,
+}
+
+impl Dataplane {
+    /// Opens the ports and starts the lcores. On an error nothing is left behind.
+    pub fn start(
+        eal: Eal,
+        config: &DataplaneConfig,
+        tables: Arc<Tables>,
+        domain: &Arc<Domain>,
+    ) -> Result<Self, DataplaneError> {
+        build::build(eal, config, tables, domain)
+    }
+
+    /// The ports, in the order of the configuration.
+    pub fn ports(&self) -> &[PortInfo] {
+        &self.infos
+    }
+
+    /// The lcores.
+    pub fn lcores(&self) -> &[LcoreInfo] {
+        &self.lcores
+    }
+
+    /// Counters of all lcores. They can be read after the data plane stopped, too.
+    pub fn counters(&self) -> Arc<CounterSet> {
+        Arc::clone(&self.counters)
+    }
+
+    /// The exception thread's side. The first caller gets it.
+    pub fn take_exception(&mut self) -> Option<ExceptionChannel> {
+        self.exception.take()
+    }
+
+    /// The pools of packet buffers, the exception thread's last.
+    pub fn pools(&self) -> &[Mempool] {
+        &self.pools
+    }
+
+    fn port(&self, id: PortId) -> Result<MutexGuard<'_, Port>, DataplaneError> {
+        let place = self.infos.iter().position(|info| info.id == id);
+        let place = place.ok_or(DataplaneError::NoSuchPort(id))?;
+        Ok(self.ports[place]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sets a port up or down. What arrives at a port that is down, or is to leave by it, is
+    /// dropped and counted; where the device can show it, the other side sees no carrier.
+    pub fn port_set_admin(&self, id: PortId, up: bool) -> Result<(), DataplaneError> {
+        let port = self.port(id)?;
+        self.shared.set_admin_up(id, up);
+        port.show_carrier(up);
+        Ok(())
+    }
+
+    /// Whether a port is set up.
+    pub fn port_is_admin_up(&self, id: PortId) -> bool {
+        self.shared.is_admin_up(id)
+    }
+
+    /// Changes the MTU of a port's device. Adjacencies have their own copy of it.
+    pub fn port_set_mtu(&self, id: PortId, mtu: u16) -> Result<(), DataplaneError> {
+        Ok(self.port(id)?.set_mtu(mtu)?)
+    }
+
+    /// Link state of a port.
+    pub fn port_link(&self, id: PortId) -> Result<PortLink, DataplaneError> {
+        Ok(self.port(id)?.link())
+    }
+
+    /// What the device of a port counted itself.
+    pub fn port_stats(&self, id: PortId) -> Result<PortStats, DataplaneError> {
+        Ok(self.port(id)?.stats())
+    }
+
+    /// Rate and burst of a punt reason.
+    pub fn policer(&self, reason: PuntReason) -> PolicerConfig {
+        self.rates.get(reason)
+    }
+
+    /// Changes rate and burst of a punt reason while lcores run.
+    pub fn set_policer(&self, policer: PolicerConfig) {
+        self.rates.set(policer);
+    }
+
+    /// Stops lcores and ports, and gives everything back. The [`ExceptionChannel`] should have
+    /// been dropped before: what its rings hold counts as in use.
+    pub fn stop(mut self) -> StopReport {
+        let before = report::uses(&self.pools);
+        let failed = self.halt();
+        self.exception = None;
+        self.ports.clear();
+        StopReport::new(&before, &self.pools, self.counters.snapshot(), failed)
+    }
+
+    /// Ends the lcores and stops the ports. Returns what went wrong.
+    fn halt(&mut self) -> Vec<String> {
+        self.shared.stop();
+        for lcore in 0..self.counters.lcores() {
+            self.counters.waker(lcore).wake();
+        }
+        let mut failed = Vec::new();
+        for thread in self.threads.drain(..) {
+            // The queues went with the thread; `Port::drop` stops the ports.
+            failed.extend(thread.join().err().map(|error| error.to_string()));
+        }
+        failed
+    }
+}
+
+impl Drop for Dataplane {
+    fn drop(&mut self) {
+        for failure in self.halt() {
+            tracing::error!("{failure}");
+        }
+    }
+}

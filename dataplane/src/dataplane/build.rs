@@ -1,0 +1,397 @@
+//! Putting the data plane together.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use ironlane_fib::{PortId, Tables};
+use ironlane_packet::eth::Mac;
+use ironlane_rcu::{Domain, Reader};
+
+use super::plan::{PortPlan, mbufs_for, plan_port};
+use super::{Dataplane, DataplaneConfig, DataplaneError, LcoreInfo, PortConfig, PortInfo};
+use crate::burst::Arrival;
+use crate::eal::{
+    Clock, CpuList, DATA_ROOM, Eal, Mempool, PORTS_MAX, Port, PortSettings, RingConsumer,
+    RingProducer, RxQueue, TxQueue, frame_len, launch, node_of_cpu, ring,
+};
+use crate::lcore::outlet::{LcoreOutlet, OutletParts, Way};
+use crate::lcore::policer::{PolicerRates, Policers};
+use crate::lcore::poll::{Lcore, Quiet, RxLane};
+use crate::lcore::shared::Shared;
+use crate::lcore::{CounterSet, ExceptionChannel, Waker};
+use crate::stage::Pipeline;
+
+/// A port that is set up, with its queues not yet given to lcores.
+struct Started {
+    // Queues go before the port, should something fail.
+    rx: Vec<RxQueue>,
+    tx: Vec<TxQueue>,
+    plan: PortPlan,
+    info: PortInfo,
+    port: Port,
+}
+
+pub(super) fn build(
+    eal: Eal,
+    config: &DataplaneConfig,
+    tables: Arc<Tables>,
+    domain: &Arc<Domain>,
+) -> Result<Dataplane, DataplaneError> {
+    check(config)?;
+    let mut opened = Vec::new();
+    let mut first = 0;
+    for port_config in &config.ports {
+        let port = Port::open(eal, &port_config.name, &port_config.device)?;
+        let plan = plan_port(port_config, port.caps(), config.lcores.len(), first)?;
+        first += plan.rx.len().max(1);
+        opened.push((port_config, port, plan));
+    }
+    let (pools, pool_of) = make_pools(eal, config, &opened)?;
+    let exception_pool = exception_pool(eal, config)?;
+    let mut started = Vec::new();
+    for ((port_config, port, plan), pool) in opened.into_iter().zip(pool_of) {
+        started.push(start_port(port_config, port, plan, &pools[pool])?);
+    }
+    let mut all_pools = pools;
+    all_pools.push(exception_pool.clone());
+    Assembly {
+        eal,
+        config,
+        tables,
+        all_pools,
+        exception_pool,
+    }
+    .finish(started, domain)
+}
+
+fn check(config: &DataplaneConfig) -> Result<(), DataplaneError> {
+    if config.lcores.is_empty() {
+        return Err(DataplaneError::NoLcores);
+    }
+    let allowed = CpuList::allowed();
+    let mut cpus = HashSet::new();
+    for &cpu in &config.lcores {
+        allowed.check(cpu)?;
+        if !cpus.insert(cpu) {
+            tracing::warn!("CPU {cpu} is shared by two lcores; give each a CPU of its own");
+        }
+    }
+    let (mut names, mut devices) = (HashSet::new(), HashSet::new());
+    for port in &config.ports {
+        let device = port.device.split(',').next().unwrap_or_default();
+        for (seen, what, value) in [
+            (&mut names, "name", port.name.as_str()),
+            (&mut devices, "device", device),
+        ] {
+            if !seen.insert(value) {
+                let value = value.to_owned();
+                return Err(DataplaneError::PortTwice { what, value });
+            }
+        }
+        if !(68..=9000).contains(&port.mtu) {
+            return Err(DataplaneError::Port {
+                port: port.name.clone(),
+                what: format!("MTU {} is not between 68 and 9000", port.mtu),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A pool for each NUMA node and size of buffers, and which of them each port uses.
+fn make_pools(
+    eal: Eal,
+    config: &DataplaneConfig,
+    opened: &[(&PortConfig, Port, PortPlan)],
+) -> Result<(Vec<Mempool>, Vec<usize>), DataplaneError> {
+    let mut kinds: BTreeMap<(i32, u16), Vec<usize>> = BTreeMap::new();
+    for (place, (_, port, plan)) in opened.iter().enumerate() {
+        kinds
+            .entry((port.caps().socket.max(0), plan.room))
+            .or_default()
+            .push(place);
+    }
+    let mut pools = Vec::new();
+    let mut pool_of = vec![0; opened.len()];
+    for ((socket, room), places) in kinds {
+        let users: Vec<_> = places
+            .iter()
+            .map(|&at| (opened[at].0, &opened[at].2))
+            .collect();
+        let mbufs = config.mbufs.unwrap_or_else(|| mbufs_for(config, &users));
+        let name = format!("node{socket}-{room}");
+        for at in places {
+            pool_of[at] = pools.len();
+        }
+        tracing::debug!("mempool {name}: {mbufs} buffers");
+        pools.push(Mempool::create(eal, &name, mbufs, room, socket)?);
+    }
+    Ok((pools, pool_of))
+}
+
+/// The exception thread's pool: whole frames of the largest MTU fit in one buffer.
+fn exception_pool(eal: Eal, config: &DataplaneConfig) -> Result<Mempool, DataplaneError> {
+    let largest = config
+        .ports
+        .iter()
+        .map(|port| frame_len(port.mtu))
+        .max()
+        .unwrap_or(0);
+    // An MTU is at most 9000, so this fits.
+    let room = (largest.next_multiple_of(64) as u16).max(DATA_ROOM);
+    Ok(Mempool::create(
+        eal,
+        "exception",
+        config.exception_mbufs,
+        room,
+        -1,
+    )?)
+}
+
+fn start_port(
+    config: &PortConfig,
+    mut port: Port,
+    plan: PortPlan,
+    pool: &Mempool,
+) -> Result<Started, DataplaneError> {
+    let settings = PortSettings {
+        // There are at most 128 lcores, and devices have fewer queues than 65536.
+        rx_queues: plan.rx.len() as u16,
+        tx_queues: plan.tx.len() as u16,
+        rx_descriptors: config.rx_descriptors,
+        tx_descriptors: config.tx_descriptors,
+        mtu: config.mtu,
+        mac: config.mac,
+        promiscuous: config.promiscuous,
+    };
+    let (rx, tx) = port.start(&settings, pool, plan.room)?;
+    let caps = port.caps();
+    let info = PortInfo {
+        id: PortId(port.id()),
+        name: config.name.clone(),
+        device: port.device().to_owned(),
+        driver: caps.driver.clone(),
+        bus: caps.bus.clone(),
+        mac: Mac(caps.mac),
+        mtu: config.mtu,
+        socket: caps.socket,
+        vrf: config.vrf,
+        rx_queues: plan.rx.clone(),
+        tx_queues: plan.tx.clone(),
+    };
+    tracing::info!(
+        "port {}: {} ({}), MAC {}, MTU {}, {} receive and {} transmit queues",
+        info.name,
+        info.device,
+        info.driver,
+        info.mac,
+        info.mtu,
+        rx.len(),
+        tx.len()
+    );
+    Ok(Started {
+        rx,
+        tx,
+        plan,
+        info,
+        port,
+    })
+}
+
+/// What the lcores are made of.
+struct Assembly<'a> {
+    eal: Eal,
+    config: &'a DataplaneConfig,
+    tables: Arc<Tables>,
+    all_pools: Vec<Mempool>,
+    exception_pool: Mempool,
+}
+
+/// The parts of one lcore, as they come together.
+#[derive(Default)]
+struct Parts {
+    rx: Vec<RxLane>,
+    tx: Vec<(PortId, TxQueue)>,
+    ways: Vec<(PortId, Way)>,
+    handoff_out: Vec<Option<RingProducer>>,
+    handoff_in: Vec<RingConsumer>,
+}
+
+impl Assembly<'_> {
+    fn finish(
+        self,
+        mut started: Vec<Started>,
+        domain: &Arc<Domain>,
+    ) -> Result<Dataplane, DataplaneError> {
+        let lcores = self.config.lcores.len();
+        let readers = self.readers(domain)?;
+        let counters = CounterSet::new(&self.config.lcores);
+        let shared = Arc::new(Shared::new(lcores));
+        let rates = PolicerRates::new(lcores, &self.config.policers);
+        let exception_waker = Arc::new(Waker::new());
+        let clock = Clock::start(self.eal);
+        let mut parts = self.hand_offs(&started)?;
+        let mut senders = [None; PORTS_MAX];
+        for port in &mut started {
+            share_out(port, &mut parts);
+            senders[usize::from(port.info.id.0)] = Some(port.plan.sender as u8);
+        }
+        let lcore_infos = self.lcore_infos(&parts);
+        let (mut punts, mut injects, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, parts) in parts.into_iter().enumerate() {
+            let (punt_in, punt_out) = self.punt_rings(index)?;
+            punts.push(punt_out);
+            let (producer, inject) = self.ring("inject", self.config.rings.inject)?;
+            injects.push(producer);
+            let mut ways = [Way::None; PORTS_MAX];
+            for (port, way) in parts.ways {
+                ways[usize::from(port.0)] = way;
+            }
+            let outlet = LcoreOutlet::new(OutletParts {
+                counters: counters.writer(index),
+                ways,
+                tx: parts.tx,
+                handoff: parts.handoff_out,
+                punt: punt_in,
+                policers: Policers::new(Arc::clone(&rates), clock.now_ns()),
+                shared: Arc::clone(&shared),
+                set: Arc::clone(&counters),
+                exception: Arc::clone(&exception_waker),
+            });
+            bodies.push(Lcore {
+                index,
+                rx: parts.rx,
+                handoff: parts.handoff_in,
+                inject,
+                outlet,
+                pipeline: Pipeline::new(self.config.pipeline),
+                tables: Arc::clone(&self.tables),
+                shared: Arc::clone(&shared),
+                set: Arc::clone(&counters),
+                clock,
+                idle: self.config.idle,
+                quiet: Some(Quiet(Arc::clone(&shared))),
+            });
+        }
+        let exception = ExceptionChannel {
+            punts,
+            injects,
+            pool: self.exception_pool,
+            counters: Arc::clone(&counters),
+            waker: exception_waker,
+            senders,
+            turn: 0,
+        };
+        let (mut ports, mut infos) = (Vec::new(), Vec::new());
+        for port in started {
+            ports.push(Mutex::new(port.port));
+            infos.push(port.info);
+        }
+        let mut dataplane = Dataplane {
+            threads: Vec::new(),
+            exception: Some(exception),
+            ports,
+            pools: self.all_pools,
+            infos,
+            lcores: lcore_infos,
+            shared,
+            counters,
+            rates,
+        };
+        for ((body, reader), &cpu) in bodies.into_iter().zip(readers).zip(&self.config.lcores) {
+            let name = format!("lcore-{}", body.index);
+            dataplane
+                .threads
+                .push(launch(self.eal, &name, cpu, move || body.run(reader))?);
+        }
+        Ok(dataplane)
+    }
+
+    fn readers(&self, domain: &Arc<Domain>) -> Result<Vec<Reader>, DataplaneError> {
+        let lcores = self.config.lcores.len();
+        let readers = (0..lcores)
+            .map(|_| Domain::register(domain))
+            .collect::<Result<_, _>>();
+        readers.map_err(|_| DataplaneError::TooManyReaders { lcores })
+    }
+
+    fn ring(&self, name: &str, size: u32) -> Result<(RingProducer, RingConsumer), DataplaneError> {
+        Ok(ring(self.eal, name, size, -1, &self.all_pools)?)
+    }
+
+    fn punt_rings(
+        &self,
+        lcore: usize,
+    ) -> Result<([RingProducer; 3], [RingConsumer; 3]), DataplaneError> {
+        let make = |size| self.ring(&format!("punt{lcore}"), size);
+        let [high, medium, low] = self.config.rings.punt;
+        let (high, medium, low) = (make(high)?, make(medium)?, make(low)?);
+        Ok(([high.0, medium.0, low.0], [high.1, medium.1, low.1]))
+    }
+
+    /// Parts of all lcores, with the hand-off rings that the plans ask for.
+    fn hand_offs(&self, started: &[Started]) -> Result<Vec<Parts>, DataplaneError> {
+        let lcores = self.config.lcores.len();
+        let mut parts: Vec<Parts> = (0..lcores).map(|_| Parts::default()).collect();
+        for from in 0..lcores {
+            for to in 0..lcores {
+                let wanted = |port: &Started| port.plan.ways[from] == Way::Handoff(to as u8);
+                let producer = if started.iter().any(wanted) {
+                    let (producer, consumer) = self.ring("handoff", self.config.rings.handoff)?;
+                    parts[to].handoff_in.push(consumer);
+                    Some(producer)
+                } else {
+                    None
+                };
+                parts[from].handoff_out.push(producer);
+            }
+        }
+        Ok(parts)
+    }
+
+    fn lcore_infos(&self, parts: &[Parts]) -> Vec<LcoreInfo> {
+        let infos = parts.iter().zip(&self.config.lcores).enumerate();
+        let infos = infos.map(|(index, (parts, &cpu))| LcoreInfo {
+            index,
+            cpu,
+            socket: node_of_cpu(cpu),
+            rx_queues: parts
+                .rx
+                .iter()
+                .map(|lane| (lane.arrival.port, lane.queue.queue()))
+                .collect(),
+            tx_queues: parts
+                .tx
+                .iter()
+                .map(|(port, queue)| (*port, queue.queue()))
+                .collect(),
+        });
+        infos.collect()
+    }
+}
+
+/// Gives the queues of a port to their lcores.
+fn share_out(port: &mut Started, parts: &mut [Parts]) {
+    let info = &port.info;
+    for (queue, &lcore) in port.rx.drain(..).zip(&port.plan.rx) {
+        let arrival = Arrival {
+            port: info.id,
+            mac: info.mac,
+            vrf: info.vrf,
+        };
+        parts[lcore].rx.push(RxLane { arrival, queue });
+    }
+    for (queue, &lcore) in port.tx.drain(..).zip(&port.plan.tx) {
+        // A port with more queues than lcores: the first of each lcore's serves it.
+        let place = parts[lcore].tx.len() as u8;
+        if !parts[lcore].ways.iter().any(|(id, _)| *id == info.id) {
+            parts[lcore].ways.push((info.id, Way::Queue(place)));
+        }
+        parts[lcore].tx.push((info.id, queue));
+    }
+    for (lcore, way) in port.plan.ways.iter().enumerate() {
+        if let Way::Handoff(_) = way {
+            parts[lcore].ways.push((info.id, *way));
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Why the data plane cannot be started or changed.
+
+use ironlane_fib::PortId;
+
+use crate::eal::EalError;
+
+/// An error of the data plane, with the next step.
+#[derive(Debug, thiserror::Error)]
+pub enum DataplaneError {
+    /// DPDK, a device or the host.
+    #[error(transparent)]
+    Eal(#[from] EalError),
+    /// No lcore to run on.
+    #[error("no lcores: name at least one CPU")]
+    NoLcores,
+    /// A setting of a port that cannot be.
+    #[error("port {port}: {what}")]
+    Port {
+        /// The port by its configured name.
+        port: String,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
+    /// Two ports with the same name or device.
+    #[error("two ports have the {what} {value}")]
+    PortTwice {
+        /// `name` or `device`.
+        what: &'static str,
+        /// The name or device.
+        value: String,
+    },
+    /// A port that does not exist.
+    #[error("there is no port {0}")]
+    NoSuchPort(PortId),
+    /// The domain of the tables has no place for more readers.
+    #[error("{lcores} lcores, but the tables take no more readers (RCU domain full)")]
+    TooManyReaders {
+        /// Lcores asked for.
+        lcores: usize,
+    },
+}

@@ -1,0 +1,201 @@
+//! Which lcore polls which queue, and which one sends by it.
+
+use crate::eal::{DATA_ROOM, PortCaps, frame_len};
+use crate::lcore::outlet::Way;
+
+use super::{DataplaneConfig, DataplaneError, PortConfig};
+
+/// The queues of one port, by lcore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PortPlan {
+    /// The lcore that polls each receive queue.
+    pub(super) rx: Vec<usize>,
+    /// The lcore that sends by each transmit queue.
+    pub(super) tx: Vec<usize>,
+    /// How each lcore reaches the port; of a queue its number at the port.
+    pub(super) ways: Vec<Way>,
+    /// The lcore that sends what the kernel writes to the port's tap.
+    pub(super) sender: usize,
+    /// Bytes of data in the buffers that its receive queues are filled with.
+    pub(super) room: u16,
+}
+
+/// Plans the queues of one port. `first` is the lcore that gets its first queue, so that ports
+/// with a single queue spread over the lcores.
+pub(super) fn plan_port(
+    config: &PortConfig,
+    caps: &PortCaps,
+    lcores: usize,
+    first: usize,
+) -> Result<PortPlan, DataplaneError> {
+    let (rx, tx) = queue_counts(config, caps, lcores)?;
+    let lcore_of = |queue: u16| (first + usize::from(queue)) % lcores;
+    let rx: Vec<usize> = (0..rx).map(lcore_of).collect();
+    let tx: Vec<usize> = (0..tx).map(lcore_of).collect();
+    let ways = (0..lcores)
+        .map(|lcore| match tx.iter().position(|&owner| owner == lcore) {
+            // Queue numbers are below 256: there are no more lcores than that.
+            Some(queue) => Way::Queue(queue as u8),
+            // Always the same owner for one lcore, so that flows keep their order.
+            None => Way::Handoff(tx[lcore % tx.len()] as u8),
+        })
+        .collect();
+    let sender = tx[0];
+    let room = room(config, caps)?;
+    Ok(PortPlan {
+        rx,
+        tx,
+        ways,
+        sender,
+        room,
+    })
+}
+
+/// How many receive and transmit queues the port gets.
+fn queue_counts(
+    config: &PortConfig,
+    caps: &PortCaps,
+    lcores: usize,
+) -> Result<(u16, u16), DataplaneError> {
+    let bad = |what| DataplaneError::Port {
+        port: config.name.clone(),
+        what,
+    };
+    let wanted = u16::try_from(lcores).unwrap_or(u16::MAX);
+    let rx = config.rx_queues.unwrap_or_else(|| default_rx(caps, wanted));
+    let most_tx = caps.max_tx_queues.min(wanted);
+    let (rx, tx) = match (caps.driver.as_str(), config.rx_queues, config.tx_queues) {
+        // This driver wants as many of one kind as of the other.
+        ("net_tap", None, Some(tx)) => (tx, tx),
+        ("net_tap", _, None) => (rx, rx.min(most_tx.max(rx))),
+        (_, _, tx) => (rx, tx.unwrap_or(most_tx)),
+    };
+    if rx > caps.max_rx_queues {
+        return Err(bad(format!(
+            "{rx} receive queues wanted, {} has at most {}",
+            caps.driver, caps.max_rx_queues
+        )));
+    }
+    if tx == 0 || tx > caps.max_tx_queues {
+        return Err(bad(format!(
+            "{tx} transmit queues wanted, {} has 1 to {}",
+            caps.driver, caps.max_tx_queues
+        )));
+    }
+    Ok((rx, tx))
+}
+
+/// Receive queues of a port for which none are configured.
+fn default_rx(caps: &PortCaps, lcores: u16) -> u16 {
+    match caps.driver.as_str() {
+        // What they were made with: a queue that nobody polls would lose its packets.
+        "net_ring" | "net_pcap" | "net_af_packet" | "net_af_xdp" | "net_memif" => {
+            caps.max_rx_queues
+        }
+        // The kernel spreads flows.
+        "net_tap" => lcores.min(caps.max_rx_queues),
+        _ if caps.rss_flows != 0 => lcores.min(caps.max_rx_queues),
+        _ => caps.max_rx_queues.min(1),
+    }
+}
+
+/// Bytes of data that buffers of the port's receive queues need.
+fn room(config: &PortConfig, caps: &PortCaps) -> Result<u16, DataplaneError> {
+    let frame = frame_len(config.mtu);
+    if frame <= u32::from(DATA_ROOM) || caps.rx_scatter || caps.passes_mbufs() {
+        return Ok(DATA_ROOM);
+    }
+    // Whole cache lines; an MTU is at most 9000, so this fits.
+    u16::try_from(frame.next_multiple_of(64)).map_err(|_| DataplaneError::Port {
+        port: config.name.clone(),
+        what: format!("MTU {} is too large", config.mtu),
+    })
+}
+
+/// Packet buffers that a pool needs for everything that can hold some at once.
+pub(super) fn mbufs_for(config: &DataplaneConfig, ports: &[(&PortConfig, &PortPlan)]) -> u32 {
+    let lcores = config.lcores.len() as u32;
+    let queues: u32 = ports
+        .iter()
+        .map(|(port, plan)| {
+            let rx = plan.rx.len() as u32 * u32::from(port.rx_descriptors);
+            let tx = plan.tx.len() as u32 * u32::from(port.tx_descriptors);
+            rx + tx + lcores * 64
+        })
+        .sum();
+    let punts: u32 = config.rings.punt.iter().sum();
+    // Per lcore: the pool's cache (which may hold half as much again), batches under way.
+    let lcore = 256 * 3 / 2 + 8 * 64 + punts + (lcores - 1) * config.rings.handoff;
+    queues + lcores * lcore + 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caps(driver: &str, rx: u16, tx: u16) -> PortCaps {
+        PortCaps {
+            driver: driver.into(),
+            max_rx_queues: rx,
+            max_tx_queues: tx,
+            ..PortCaps::for_tests()
+        }
+    }
+
+    fn plan(driver: &str, rx: u16, tx: u16, lcores: usize, first: usize) -> PortPlan {
+        plan_port(
+            &PortConfig::new("p", "d"),
+            &caps(driver, rx, tx),
+            lcores,
+            first,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn every_lcore_has_a_queue_where_there_are_enough() {
+        let plan = plan("net_tap", 16, 16, 3, 1);
+        assert_eq!(plan.rx, [1, 2, 0]);
+        assert_eq!(plan.tx, [1, 2, 0]);
+        assert_eq!(plan.ways, [Way::Queue(2), Way::Queue(0), Way::Queue(1)]);
+    }
+
+    #[test]
+    fn with_too_few_queues_the_others_hand_off() {
+        let plan = plan("net_pcap", 1, 2, 4, 3);
+        assert_eq!(plan.rx, [3]);
+        assert_eq!(plan.tx, [3, 0]);
+        let (queue, handoff) = (Way::Queue, Way::Handoff);
+        assert_eq!(plan.ways, [queue(1), handoff(0), handoff(3), queue(0)]);
+        assert_eq!(plan.sender, 3);
+    }
+
+    #[test]
+    fn a_tap_has_as_many_queues_of_both_kinds() {
+        let mut config = PortConfig::new("p", "net_tap0");
+        config.rx_queues = Some(1);
+        let plan = plan_port(&config, &caps("net_tap", 16, 16), 2, 0).unwrap();
+        assert_eq!((plan.rx.len(), plan.tx.len()), (1, 1));
+    }
+
+    #[test]
+    fn more_queues_than_there_are_is_an_error() {
+        let mut config = PortConfig::new("p0", "net_pcap0");
+        config.rx_queues = Some(2);
+        let error = plan_port(&config, &caps("net_pcap", 1, 1), 2, 0).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "port p0: 2 receive queues wanted, net_pcap has at most 1"
+        );
+    }
+
+    #[test]
+    fn a_device_that_cannot_scatter_gets_buffers_for_whole_frames() {
+        let mut config = PortConfig::new("p0", "x");
+        config.mtu = 9000;
+        let mut caps = caps("net_x", 1, 1);
+        assert_eq!(plan_port(&config, &caps, 1, 0).unwrap().room, 9024);
+        caps.rx_scatter = true;
+        assert_eq!(plan_port(&config, &caps, 1, 0).unwrap().room, DATA_ROOM);
+    }
+}

@@ -1,0 +1,588 @@
+//! A network port: capabilities, set-up, start and stop, link, statistics.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use dpdk_sys as c;
+use nix::errno::Errno;
+
+use super::device::{Device, text};
+use super::error::strerror;
+use super::tap_link::TapLink;
+use super::{Eal, EalError, Mempool, RxQueue, TxQueue};
+
+/// What a device can do, before it is configured.
+#[derive(Clone, Debug)]
+pub struct PortCaps {
+    /// DPDK's driver, `net_tap` for example.
+    pub driver: String,
+    /// The bus it is on: `pci`, `vdev` and so on.
+    pub bus: String,
+    /// NUMA node; -1 if it has none.
+    pub socket: i32,
+    /// MAC address.
+    pub mac: [u8; 6],
+    /// Most receive queues.
+    pub max_rx_queues: u16,
+    /// Most transmit queues.
+    pub max_tx_queues: u16,
+    /// Largest MTU it says it can do.
+    pub max_mtu: u16,
+    /// Whether one frame may be received into several buffers.
+    pub rx_scatter: bool,
+    /// Whether one frame may be sent from several buffers.
+    pub tx_multi_segment: bool,
+    /// Flows that it can spread over receive queues; 0 if it cannot.
+    pub rss_flows: u64,
+    rx_offloads: u64,
+    tx_offloads: u64,
+}
+
+impl PortCaps {
+    /// Whether the device hands mbufs on as they are, in chains or not, so that the size of a
+    /// pool's buffers does not matter to it.
+    pub fn passes_mbufs(&self) -> bool {
+        matches!(self.driver.as_str(), "net_ring" | "net_null")
+    }
+
+    /// A device that can do nothing much.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            driver: String::new(),
+            bus: "vdev".to_owned(),
+            socket: 0,
+            mac: [2, 0, 0, 0, 0, 1],
+            max_rx_queues: 1,
+            max_tx_queues: 1,
+            max_mtu: 9000,
+            rx_scatter: false,
+            tx_multi_segment: false,
+            rss_flows: 0,
+            rx_offloads: 0,
+            tx_offloads: 0,
+        }
+    }
+}
+
+/// How to set a port up.
+#[derive(Clone, Debug)]
+pub struct PortSettings {
+    /// Receive queues.
+    pub rx_queues: u16,
+    /// Transmit queues.
+    pub tx_queues: u16,
+    /// Slots in each receive queue, before the device's own limits.
+    pub rx_descriptors: u16,
+    /// Slots in each transmit queue.
+    pub tx_descriptors: u16,
+    /// Largest IP packet, in bytes.
+    pub mtu: u16,
+    /// MAC address, if not the device's own.
+    pub mac: Option<[u8; 6]>,
+    /// Receive frames for anybody.
+    pub promiscuous: bool,
+}
+
+/// What a port's link is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// Carrier is there.
+    Up,
+    /// No carrier.
+    Down,
+    /// The device cannot be asked; to be treated as up.
+    Unknown,
+}
+
+/// Link state with its details, where the device tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortLink {
+    /// Up, down or not known.
+    pub state: LinkState,
+    /// Mbit/s; `None` if the device does not know or has no speed.
+    pub speed_mbps: Option<u32>,
+    /// Both directions at once.
+    pub full_duplex: bool,
+}
+
+/// What the device itself counted. Virtual devices may leave fields at 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortStats {
+    /// Frames received.
+    pub rx_packets: u64,
+    /// Frames sent.
+    pub tx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Frames lost since no slot was free in a receive queue.
+    pub rx_missed: u64,
+    /// Frames received broken.
+    pub rx_errors: u64,
+    /// Frames that could not be sent.
+    pub tx_errors: u64,
+    /// Times no packet buffer was to be had for reception.
+    pub rx_no_mbuf: u64,
+}
+
+/// An open device.
+#[derive(Debug)]
+pub struct Port {
+    device: Arc<Device>,
+    label: String,
+    caps: PortCaps,
+    tap: Option<TapLink>,
+    started: bool,
+    /// Receive queues point into them until the device is closed or set up anew.
+    pools: Vec<Mempool>,
+}
+
+impl Port {
+    /// Opens the device that `string` names, for the port that the configuration calls `label`.
+    pub fn open(eal: Eal, label: &str, string: &str) -> Result<Self, EalError> {
+        let device = Arc::new(Device::open(eal, label, string)?);
+        let (caps, if_index) = Self::ask(&device, label)?;
+        let tap = (caps.driver == "net_tap")
+            .then(|| TapLink::find(if_index))
+            .flatten();
+        Ok(Self {
+            device,
+            label: label.to_owned(),
+            caps,
+            tap,
+            started: false,
+            pools: Vec::new(),
+        })
+    }
+
+    /// DPDK's port number.
+    pub fn id(&self) -> u16 {
+        self.device.id
+    }
+
+    /// DPDK's name of the device.
+    pub fn device(&self) -> &str {
+        &self.device.name
+    }
+
+    /// What the device can do.
+    pub fn caps(&self) -> &PortCaps {
+        &self.caps
+    }
+
+    fn info(device: &Device, label: &str) -> Result<c::rte_eth_dev_info, EalError> {
+        let mut info = MaybeUninit::<c::rte_eth_dev_info>::zeroed();
+        // SAFETY: room for one struct, which DPDK fills on success.
+        let rc = unsafe { c::rte_eth_dev_info_get(device.id, info.as_mut_ptr()) };
+        if rc != 0 {
+            return Err(refused(label, device, "ask what it can do", rc, Vec::new()));
+        }
+        // SAFETY: filled just now; zeroed memory is valid for the struct in any case.
+        Ok(unsafe { info.assume_init() })
+    }
+
+    fn ask(device: &Device, label: &str) -> Result<(PortCaps, u32), EalError> {
+        let info = Self::info(device, label)?;
+        let mut mac = c::rte_ether_addr::default();
+        // SAFETY: `mac` is written; the port exists.
+        let rc = unsafe { c::rte_eth_macaddr_get(device.id, &raw mut mac) };
+        if rc != 0 {
+            return Err(refused(
+                label,
+                device,
+                "read the MAC address",
+                rc,
+                Vec::new(),
+            ));
+        }
+        // SAFETY: strings and device belong to the driver and last while the port is open.
+        let (driver, bus, socket) = unsafe {
+            let bus = if info.device.is_null() {
+                String::new()
+            } else {
+                text(c::rte_bus_name(c::rte_dev_bus(info.device)))
+            };
+            (
+                text(info.driver_name),
+                bus,
+                c::rte_eth_dev_socket_id(device.id),
+            )
+        };
+        let caps = PortCaps {
+            driver,
+            bus,
+            socket,
+            mac: mac.addr_bytes,
+            max_rx_queues: info.max_rx_queues,
+            max_tx_queues: info.max_tx_queues,
+            max_mtu: info.max_mtu,
+            rx_scatter: info.rx_offload_capa & c::IL_RX_OFFLOAD_SCATTER != 0,
+            tx_multi_segment: info.tx_offload_capa & c::IL_TX_OFFLOAD_MULTI_SEGS != 0,
+            rss_flows: info.flow_type_rss_offloads & c::IL_ETH_RSS_FLOWS,
+            rx_offloads: info.rx_offload_capa,
+            tx_offloads: info.tx_offload_capa,
+        };
+        Ok((caps, info.if_index))
+    }
+
+    /// Sets the port up and starts it. `pool` gives the buffers of all its receive queues; if a
+    /// frame of the MTU does not fit in one of `room` bytes, the device must be able to scatter.
+    pub fn start(
+        &mut self,
+        settings: &PortSettings,
+        pool: &Mempool,
+        room: u16,
+    ) -> Result<(Vec<RxQueue>, Vec<TxQueue>), EalError> {
+        self.configure(settings, room)?;
+        self.pools = vec![pool.clone()];
+        self.set_up_queues(settings, pool)?;
+        if let Some(mac) = settings.mac {
+            self.set_mac(mac)?;
+        }
+        self.set_mtu_of_device(settings.mtu)?;
+        let id = self.device.id;
+        // SAFETY: configured, with all queues set up.
+        self.check("start", move || unsafe { c::rte_eth_dev_start(id) })?;
+        self.started = true;
+        self.receive_groups(settings.promiscuous);
+        let rx = (0..settings.rx_queues)
+            .map(|queue| RxQueue {
+                device: Arc::clone(&self.device),
+                queue,
+                file: self.wake_file(queue),
+            })
+            .collect();
+        let multi_segment = self.caps.tx_multi_segment || self.passes_mbufs();
+        let tx = (0..settings.tx_queues)
+            .map(|queue| TxQueue {
+                device: Arc::clone(&self.device),
+                queue,
+                multi_segment,
+            })
+            .collect();
+        Ok((rx, tx))
+    }
+
+    /// A copy of the file that tells of packets in a queue. `net_tap` only: its queues are files
+    /// that need no arming. Copies must be closed before the device is.
+    fn wake_file(&self, queue: u16) -> Option<OwnedFd> {
+        if self.caps.driver != "net_tap" {
+            return None;
+        }
+        // SAFETY: the port is started, with receive interrupts configured and this queue.
+        let number = unsafe { c::rte_eth_dev_rx_intr_ctl_q_get_fd(self.device.id, queue) };
+        if number < 0 {
+            return None;
+        }
+        // SAFETY: the driver's file, open as long as the port is.
+        unsafe { BorrowedFd::borrow_raw(number) }
+            .try_clone_to_owned()
+            .ok()
+    }
+
+    /// Whether the device hands mbufs on as they are, in chains or not.
+    fn passes_mbufs(&self) -> bool {
+        self.caps.passes_mbufs()
+    }
+
+    fn configure(&mut self, settings: &PortSettings, room: u16) -> Result<(), EalError> {
+        // SAFETY: all zero is DPDK's own default for the whole struct.
+        let mut conf: c::rte_eth_conf = unsafe { MaybeUninit::zeroed().assume_init() };
+        conf.rxmode.mtu = u32::from(settings.mtu);
+        if frame_len(settings.mtu) > u32::from(room) {
+            conf.rxmode.offloads |= c::IL_RX_OFFLOAD_SCATTER & self.caps.rx_offloads;
+        }
+        if self.caps.bus != "vdev" {
+            // Virtual devices would compute these in software, and so would we, better.
+            let wanted = c::IL_RX_OFFLOAD_IPV4_CKSUM | c::IL_RX_OFFLOAD_RSS_HASH;
+            conf.rxmode.offloads |= wanted & self.caps.rx_offloads;
+        }
+        conf.txmode.offloads = c::IL_TX_OFFLOAD_MULTI_SEGS & self.caps.tx_offloads;
+        conf.intr_conf
+            .set_rxq(u32::from(self.caps.driver == "net_tap"));
+        let spread = settings.rx_queues > 1 && self.caps.rss_flows != 0;
+        if spread {
+            conf.rxmode.mq_mode = c::IL_ETH_MQ_RX_RSS as _;
+            conf.rx_adv_conf.rss_conf.rss_hf = self.caps.rss_flows;
+        } else {
+            conf.rxmode.mq_mode = c::IL_ETH_MQ_RX_NONE as _;
+            conf.rxmode.offloads &= !c::IL_RX_OFFLOAD_RSS_HASH;
+        }
+        let (id, rx, tx) = (self.device.id, settings.rx_queues, settings.tx_queues);
+        let what = format!(
+            "have {rx} receive and {tx} transmit queues, MTU {}",
+            settings.mtu
+        );
+        let conf = Conf(conf);
+        self.check(&what, move || {
+            let conf = conf;
+            // SAFETY: the port is stopped; `conf` lives through the call.
+            unsafe { c::rte_eth_dev_configure(id, rx, tx, &raw const conf.0) }
+        })
+    }
+
+    fn set_up_queues(&self, settings: &PortSettings, pool: &Mempool) -> Result<(), EalError> {
+        let id = self.device.id;
+        let socket = u32::try_from(self.caps.socket).unwrap_or(u32::MAX);
+        let (mut rx_slots, mut tx_slots) = (settings.rx_descriptors, settings.tx_descriptors);
+        // SAFETY: both numbers are written; the call only reads the device's limits.
+        let rc = unsafe {
+            c::rte_eth_dev_adjust_nb_rx_tx_desc(id, &raw mut rx_slots, &raw mut tx_slots)
+        };
+        if rc != 0 {
+            return Err(refused(
+                &self.label,
+                &self.device,
+                "choose queue sizes",
+                rc,
+                Vec::new(),
+            ));
+        }
+        for queue in 0..settings.rx_queues {
+            let pool = pool.clone();
+            self.check(&format!("set up receive queue {queue}"), move || {
+                // SAFETY: the port is configured with so many queues; a null configuration is the
+                // driver's default; the pool is kept in `self.pools` while the port is open.
+                unsafe {
+                    c::rte_eth_rx_queue_setup(
+                        id,
+                        queue,
+                        rx_slots,
+                        socket,
+                        std::ptr::null(),
+                        pool.as_ptr(),
+                    )
+                }
+            })?;
+        }
+        for queue in 0..settings.tx_queues {
+            self.check(&format!("set up transmit queue {queue}"), move || {
+                // SAFETY: as above.
+                unsafe { c::rte_eth_tx_queue_setup(id, queue, tx_slots, socket, std::ptr::null()) }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn set_mac(&mut self, mac: [u8; 6]) -> Result<(), EalError> {
+        let id = self.device.id;
+        let mut address = c::rte_ether_addr::default();
+        address.addr_bytes = mac;
+        self.check("set the MAC address", move || {
+            let mut address = address;
+            // SAFETY: `address` is read during the call.
+            unsafe { c::rte_eth_dev_default_mac_addr_set(id, &raw mut address) }
+        })?;
+        self.caps.mac = mac;
+        Ok(())
+    }
+
+    fn set_mtu_of_device(&self, mtu: u16) -> Result<(), EalError> {
+        let id = self.device.id;
+        // SAFETY: plain numbers.
+        let set = move || unsafe { c::rte_eth_dev_set_mtu(id, mtu) };
+        match self.check(&format!("set MTU {mtu}"), set) {
+            // The device has no MTU of its own to set.
+            Err(EalError::Port { reason, .. }) if reason.starts_with(&not_supported()) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Changes the MTU of a started port.
+    pub fn set_mtu(&mut self, mtu: u16) -> Result<(), EalError> {
+        self.set_mtu_of_device(mtu)
+    }
+
+    /// OSPF, IS-IS, ND and others arrive by multicast: all groups are received.
+    fn receive_groups(&self, promiscuous: bool) {
+        let id = self.device.id;
+        // SAFETY: plain numbers, a started port.
+        let (all, log) = self
+            .device
+            .eal
+            .call_logged(move || unsafe { c::rte_eth_allmulticast_enable(id) });
+        let driver = &self.caps.driver;
+        // These hand over every frame that arrives, and some do not know the call.
+        let unfiltered = self.passes_mbufs()
+            || matches!(driver.as_str(), "net_pcap" | "net_af_packet" | "net_memif");
+        let wants_all = promiscuous || (all != 0 && !unfiltered);
+        if all != 0 && !unfiltered {
+            tracing::warn!(
+                "port {}: {driver} cannot receive all multicast ({}) {log:?}; promiscuous mode \
+                 instead, else OSPF, IS-IS and neighbour discovery would miss frames",
+                self.label,
+                strerror(all)
+            );
+        }
+        if !wants_all {
+            return;
+        }
+        // SAFETY: as above.
+        let (rc, log) = self
+            .device
+            .eal
+            .call_logged(move || unsafe { c::rte_eth_promiscuous_enable(id) });
+        if rc != 0 && !unfiltered {
+            tracing::warn!(
+                "port {}: {driver} has no promiscuous mode ({}) {log:?}{}",
+                self.label,
+                strerror(rc),
+                if all == 0 {
+                    ""
+                } else {
+                    "; multicast may not arrive"
+                }
+            );
+        }
+    }
+
+    /// Stops the device; what is in its queues goes back to the pools, as far as the driver does
+    /// that at stop (the others do when the device is closed).
+    fn stop_device(&mut self) {
+        if !std::mem::take(&mut self.started) {
+            return;
+        }
+        let id = self.device.id;
+        // SAFETY: no queue object is left, so nobody polls.
+        let (rc, log) = self
+            .device
+            .eal
+            .call_logged(move || unsafe { c::rte_eth_dev_stop(id) });
+        if rc != 0 {
+            // A tap whose kernel end was moved away cannot be set down from here, for one.
+            tracing::debug!("port {}: stop: {} {log:?}", self.label, strerror(rc));
+        }
+    }
+
+    /// Shows the other side whether this port is in use: the carrier of a tap's kernel end, the
+    /// link of a physical port. Devices that cannot show it show nothing.
+    pub fn show_carrier(&self, up: bool) {
+        if let Some(tap) = &self.tap {
+            return tap.set_carrier(up);
+        }
+        if self.caps.bus == "vdev" {
+            return;
+        }
+        let id = self.device.id;
+        let (rc, log) = self.device.eal.call_logged(move || {
+            // SAFETY: plain numbers.
+            unsafe {
+                if up {
+                    c::rte_eth_dev_set_link_up(id)
+                } else {
+                    c::rte_eth_dev_set_link_down(id)
+                }
+            }
+        });
+        if rc != 0 {
+            tracing::debug!("port {}: link {up}: {} {log:?}", self.label, strerror(rc));
+        }
+    }
+
+    /// Link state now. For a device that cannot be asked it is unknown.
+    ///
+    /// `net_tap` asks for its kernel end by name, in the network namespace where it was made. Once
+    /// that end is moved to another one the driver finds nothing and says "down"; so the kernel
+    /// is asked by way of the tap's own file instead.
+    pub fn link(&self) -> PortLink {
+        let unknown = PortLink {
+            state: LinkState::Unknown,
+            speed_mbps: None,
+            full_duplex: true,
+        };
+        if self.caps.driver == "net_tap" {
+            let state = self.tap.as_ref().map_or(LinkState::Unknown, TapLink::state);
+            return PortLink { state, ..unknown };
+        }
+        let (mut speed, mut duplex, mut up) = (0, 0, 0);
+        // SAFETY: three numbers are written.
+        let rc =
+            unsafe { c::il_eth_link(self.device.id, &raw mut speed, &raw mut duplex, &raw mut up) };
+        if rc != 0 {
+            return unknown;
+        }
+        PortLink {
+            state: if up != 0 {
+                LinkState::Up
+            } else {
+                LinkState::Down
+            },
+            speed_mbps: (speed != 0 && speed != u32::MAX).then_some(speed),
+            full_duplex: duplex != 0,
+        }
+    }
+
+    /// What the device counted.
+    pub fn stats(&self) -> PortStats {
+        let mut raw = c::rte_eth_stats::default();
+        // SAFETY: `raw` is written.
+        if unsafe { c::rte_eth_stats_get(self.device.id, &raw mut raw) } != 0 {
+            return PortStats::default();
+        }
+        PortStats {
+            rx_packets: raw.ipackets,
+            tx_packets: raw.opackets,
+            rx_bytes: raw.ibytes,
+            tx_bytes: raw.obytes,
+            rx_missed: raw.imissed,
+            rx_errors: raw.ierrors,
+            tx_errors: raw.oerrors,
+            rx_no_mbuf: raw.rx_nombuf,
+        }
+    }
+
+    /// Runs a call on `eal-main`; an error number becomes an error that says what was tried.
+    fn check(
+        &self,
+        what: &str,
+        call: impl FnOnce() -> i32 + Send + 'static,
+    ) -> Result<(), EalError> {
+        let (rc, log) = self.device.eal.call_logged(call);
+        if rc >= 0 {
+            Ok(())
+        } else {
+            Err(refused(&self.label, &self.device, what, rc, log))
+        }
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        // Closing removes the tap's queue only when the last file of it is closed.
+        self.tap = None;
+        if Arc::strong_count(&self.device) == 1 {
+            self.stop_device();
+        } else {
+            tracing::error!("port {}: dropped while polled; left running", self.label);
+        }
+    }
+}
+
+/// Carries a configuration to `eal-main`.
+struct Conf(c::rte_eth_conf);
+
+// SAFETY: its pointers (RSS key) are null.
+unsafe impl Send for Conf {}
+
+/// Bytes of the longest Ethernet frame for an MTU: header and two VLAN tags. DPDK leaves the
+/// frame check sequence off.
+pub fn frame_len(mtu: u16) -> u32 {
+    u32::from(mtu) + 14 + 8
+}
+
+fn not_supported() -> String {
+    strerror(Errno::EOPNOTSUPP as i32)
+}
+
+fn refused(label: &str, device: &Device, what: &str, rc: i32, log: Vec<String>) -> EalError {
+    EalError::Port {
+        port: label.to_owned(),
+        device: device.name.clone(),
+        what: what.to_owned(),
+        reason: strerror(rc),
+        log,
+    }
+}

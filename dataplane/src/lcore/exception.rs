@@ -1,0 +1,113 @@
+//! The exception thread's side of the data plane: what lcores punt comes out here, and what the
+//! kernel sends goes in.
+
+use std::sync::Arc;
+
+use ironlane_fib::PortId;
+
+use super::snapshot::CounterSet;
+use super::wake::Waker;
+use crate::eal::{Mbuf, MbufBatch, Mempool, PORTS_MAX, RingConsumer, RingProducer};
+use crate::reason::PuntPriority;
+
+/// Rings, pool and wake-ups of the exception thread. There is one; the data plane gives it once
+/// ([`Dataplane::take_exception`](crate::dataplane::Dataplane::take_exception)). It must be dropped
+/// before the data plane is stopped, or what its rings hold is counted as lost.
+///
+/// Punted packets have the arrival port in [`Mbuf::port`] and the
+/// [`PuntReason`](crate::reason::PuntReason)'s index in [`Mbuf::user`]; their bytes are what
+/// arrived. They must be freed, best as a batch.
+#[derive(Debug)]
+pub struct ExceptionChannel {
+    pub(crate) punts: Vec<[RingConsumer; PuntPriority::COUNT]>,
+    pub(crate) injects: Vec<RingProducer>,
+    pub(crate) pool: Mempool,
+    pub(crate) counters: Arc<CounterSet>,
+    pub(crate) waker: Arc<Waker>,
+    /// The lcore that sends by a port, for each port.
+    pub(crate) senders: [Option<u8>; PORTS_MAX],
+    /// The lcore whose rings are looked at first next time.
+    pub(crate) turn: usize,
+}
+
+impl ExceptionChannel {
+    /// Adds punted packets of one priority to `batch`, as far as there is room; lcores take
+    /// turns. Returns how many.
+    pub fn punted(&mut self, priority: PuntPriority, batch: &mut MbufBatch) -> usize {
+        let lcores = self.punts.len();
+        let before = batch.len();
+        for offset in 0..lcores {
+            if batch.is_full() {
+                break;
+            }
+            let lcore = (self.turn + offset) % lcores;
+            self.punts[lcore][priority.index()].dequeue(batch);
+        }
+        self.turn = (self.turn + 1) % lcores.max(1);
+        batch.len() - before
+    }
+
+    /// Whether punted packets of any priority wait.
+    pub fn has_punted(&self) -> bool {
+        self.punts.iter().flatten().any(|ring| !ring.is_empty())
+    }
+
+    /// Adds `n` empty packets to `batch`: all, or none if the pool has not so many.
+    pub fn alloc(&self, batch: &mut MbufBatch, n: usize) -> bool {
+        self.pool.alloc(batch, n)
+    }
+
+    /// A packet with these bytes, in as many segments as it takes. `None`: the pool is empty.
+    pub fn packet(&self, frame: &[u8]) -> Option<Mbuf> {
+        let mut batch = MbufBatch::new();
+        let mut whole: Option<Mbuf> = None;
+        let mut rest = frame;
+        loop {
+            if !self.pool.alloc(&mut batch, 1) {
+                if let Some(started) = whole {
+                    started.free();
+                }
+                return None;
+            }
+            let mut segment = batch.pop()?;
+            let count = rest.len().min(segment.tailroom());
+            if let Some(room) = segment.append(count) {
+                room.copy_from_slice(&rest[..count]);
+            }
+            rest = &rest[count..];
+            match &mut whole {
+                Some(started) => started.chain(segment),
+                None => whole = Some(segment),
+            }
+            if rest.is_empty() {
+                return whole;
+            }
+        }
+    }
+
+    /// Gives packets to the lcore that sends by `port`, as many as its ring takes, and wakes it.
+    /// The others stay in `batch`; all stay if there is no such port. Returns how many went.
+    pub fn inject(&mut self, port: PortId, batch: &mut MbufBatch) -> usize {
+        let sender = self.senders.get(usize::from(port.0)).copied().flatten();
+        let Some(lcore) = sender.map(usize::from) else {
+            return 0;
+        };
+        for mbuf in batch.as_mut_slice() {
+            mbuf.set_port(port.0);
+        }
+        let count = self.injects[lcore].enqueue(batch);
+        self.counters.waker(lcore).wake();
+        count
+    }
+
+    /// The pool of packets for [`inject`](Self::inject).
+    pub fn pool(&self) -> &Mempool {
+        &self.pool
+    }
+
+    /// How the exception thread sleeps: [`Waker::prepare`], look for work once more
+    /// ([`has_punted`](Self::has_punted)), wait for [`Waker::fd`] and the taps, [`Waker::awake`].
+    pub fn waker(&self) -> &Arc<Waker> {
+        &self.waker
+    }
+}

@@ -1,0 +1,147 @@
+//! What an lcore does that finds nothing: poll on, poll with pauses, sleep.
+//!
+//! Sleeping is a `ppoll` on the lcore's eventfd and on the files of those receive queues whose
+//! devices have one (`net_tap`). Other devices are looked at after a time that doubles from
+//! `sleep_min_us` to `sleep_max_us`.
+
+use std::hint;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+use super::poll::RxLane;
+use super::wake::Waker;
+use crate::dataplane::IdleConfig;
+use crate::eal::{Clock, ticks};
+
+/// Longest sleep of an lcore whose devices all wake it: it still looks about now and then.
+const LONGEST: Duration = Duration::from_millis(100);
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Poll again.
+    Poll,
+    /// Sleep at most this long.
+    Sleep(Duration),
+}
+
+/// The state of backing off.
+#[derive(Debug)]
+pub(super) struct Idle {
+    spin_ticks: u64,
+    pause_ticks: u64,
+    sleep_min: Duration,
+    sleep_max: Duration,
+    /// When the last packet was seen.
+    busy_at: u64,
+    /// How long to sleep next time.
+    next: Duration,
+}
+
+impl Idle {
+    /// `wakeable`: all devices of the lcore can wake it.
+    pub(super) fn new(config: IdleConfig, clock: Clock, wakeable: bool) -> Self {
+        let us = |us: u32| Duration::from_micros(u64::from(us));
+        let sleep_max = if wakeable {
+            LONGEST
+        } else {
+            us(config.sleep_max_us)
+        };
+        let sleep_min = us(config.sleep_min_us);
+        Self {
+            spin_ticks: clock.ticks_of_us(config.spin_us),
+            pause_ticks: clock.ticks_of_us(config.pause_us),
+            sleep_min,
+            sleep_max: sleep_max.max(sleep_min),
+            busy_at: ticks(),
+            next: sleep_min,
+        }
+    }
+
+    /// The turn found packets.
+    #[inline]
+    pub(super) fn busy(&mut self, now: u64) {
+        self.busy_at = now;
+        self.next = self.sleep_min;
+    }
+
+    /// The turn found none. Waits a few pauses at most.
+    #[inline]
+    pub(super) fn idle(&mut self, now: u64) -> Step {
+        let quiet = now.wrapping_sub(self.busy_at);
+        if quiet < self.spin_ticks {
+            return Step::Poll;
+        }
+        if self.sleep_min.is_zero() || quiet < self.spin_ticks.saturating_add(self.pause_ticks) {
+            for _ in 0..32 {
+                hint::spin_loop();
+            }
+            return Step::Poll;
+        }
+        let sleep = self.next;
+        self.next = (sleep * 2).min(self.sleep_max);
+        Step::Sleep(sleep)
+    }
+}
+
+/// Waits until woken, a device has packets, or the time is over. To be called between
+/// [`Waker::prepare`] and [`Waker::awake`].
+pub(super) fn sleep(waker: &Waker, queues: &[RxLane], longest: Duration) {
+    const FDS: usize = 32;
+    let mut fds: [PollFd<'_>; FDS] =
+        std::array::from_fn(|_| PollFd::new(waker.fd(), PollFlags::empty()));
+    fds[0] = PollFd::new(waker.fd(), PollFlags::POLLIN);
+    let mut count = 1;
+    for fd in queues.iter().filter_map(|lane| lane.queue.fd()) {
+        if count < FDS {
+            fds[count] = PollFd::new(fd, PollFlags::POLLIN);
+            count += 1;
+        }
+    }
+    // An interrupted or failed call is a short sleep.
+    let _ = ppoll(
+        &mut fds[..count],
+        Some(TimeSpec::from_duration(longest)),
+        None,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idle(spin_ticks: u64, pause_ticks: u64, min_us: u64, max_us: u64) -> Idle {
+        let (sleep_min, sleep_max) = (Duration::from_micros(min_us), Duration::from_micros(max_us));
+        Idle {
+            spin_ticks,
+            pause_ticks,
+            sleep_min,
+            sleep_max,
+            busy_at: 0,
+            next: sleep_min,
+        }
+    }
+
+    #[test]
+    fn it_backs_off_and_starts_over_when_busy() {
+        let mut idle = idle(100, 100, 50, 150);
+        assert_eq!(idle.idle(99), Step::Poll);
+        assert_eq!(idle.idle(199), Step::Poll);
+        let us = |n| Step::Sleep(Duration::from_micros(n));
+        assert_eq!(
+            [idle.idle(200), idle.idle(201), idle.idle(202)],
+            [us(50), us(100), us(150)]
+        );
+        assert_eq!(idle.idle(203), us(150));
+        idle.busy(300);
+        assert_eq!(idle.idle(350), Step::Poll);
+        assert_eq!(idle.idle(500), us(50));
+    }
+
+    #[test]
+    fn a_minimum_of_zero_never_sleeps() {
+        assert_eq!(idle(0, 0, 0, 0).idle(u64::MAX), Step::Poll);
+    }
+}

@@ -1,0 +1,195 @@
+//! The poll loop: run to completion.
+//!
+//! A turn takes at most one burst from each receive queue, from each hand-off ring and from the
+//! inject ring, carries each burst through all stages, then flushes what was gathered. One guard
+//! spans a turn: what was read from the tables is let go at its end, and that is the quiescent
+//! state that writers wait for. No locks, no allocation, no logging; a system call only to
+//! sleep, and in drivers that are made of them (`net_tap`).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ironlane_fib::{PortId, Tables};
+use ironlane_rcu::Reader;
+
+use super::idle::{self, Idle, Step};
+use super::outlet::{LcoreOutlet, len_of};
+use super::shared::Shared;
+use super::snapshot::CounterSet;
+use crate::burst::{Arrival, BurstStore};
+use crate::dataplane::IdleConfig;
+use crate::eal::{Clock, MbufBatch, RingConsumer, RxQueue, ticks};
+use crate::reason::{DropReason, StageId};
+use crate::stage::{Pipeline, TablesView};
+
+/// A receive queue and where its packets count as coming from.
+#[derive(Debug)]
+pub(crate) struct RxLane {
+    pub(crate) arrival: Arrival,
+    pub(crate) queue: RxQueue,
+}
+
+/// Everything that one lcore works with. Built by a control thread, moved to the lcore.
+#[derive(Debug)]
+pub(crate) struct Lcore {
+    pub(crate) index: usize,
+    pub(crate) rx: Vec<RxLane>,
+    pub(crate) handoff: Vec<RingConsumer>,
+    pub(crate) inject: RingConsumer,
+    pub(crate) outlet: LcoreOutlet,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) set: Arc<CounterSet>,
+    pub(crate) clock: Clock,
+    pub(crate) idle: IdleConfig,
+    /// Dropped when the lcore takes nothing in any more.
+    pub(crate) quiet: Option<Quiet>,
+}
+
+impl Lcore {
+    /// Runs until told to stop, then lets the hand-off rings run dry.
+    pub(crate) fn run(mut self, mut reader: Reader) {
+        // Sleeps of tens of microseconds are not to be rounded up to the usual 50 more.
+        let _ = nix::sys::prctl::set_timerslack(1_000);
+        let wakeable = self.rx.iter().all(|lane| lane.queue.fd().is_some());
+        let mut idle = Idle::new(self.idle, self.clock, wakeable);
+        let mut store = BurstStore::new();
+        let mut batch = MbufBatch::new();
+        while !self.shared.is_stopping() {
+            let start = ticks();
+            let mut moved = self.receive(&mut reader, &mut store);
+            moved += self.take_handoffs(&mut batch);
+            moved += self.take_injected(&mut batch);
+            self.outlet.flush();
+            self.outlet.counters.boundary();
+            let end = ticks();
+            self.outlet
+                .counters
+                .turn(moved > 0, end.wrapping_sub(start));
+            if moved > 0 {
+                idle.busy(end);
+            } else if let Step::Sleep(longest) = idle.idle(end) {
+                reader.offline();
+                self.sleep(longest);
+            }
+        }
+        // Everything was flushed at the end of the last turn.
+        self.quiet = None;
+        loop {
+            let last = self.shared.all_quiet();
+            let moved = self.take_handoffs(&mut batch);
+            self.outlet.flush();
+            if last && moved == 0 {
+                break;
+            }
+        }
+        reader.offline();
+    }
+
+    /// A burst from each queue, through all stages. Returns how many packets there were.
+    #[inline]
+    fn receive(&mut self, reader: &mut Reader, store: &mut BurstStore) -> usize {
+        let guard = reader.read();
+        let mut moved = 0;
+        for lane in &mut self.rx {
+            let start = ticks();
+            let packets = store.packets_mut();
+            let count = lane.queue.receive(packets);
+            if count == 0 {
+                continue;
+            }
+            moved += count;
+            let port = lane.arrival.port;
+            let counters = &mut self.outlet.counters;
+            counters.rx(port, count as u64, len_of(packets));
+            counters.stage(StageId::Rx, count as u64, ticks().wrapping_sub(start));
+            if !self.shared.is_admin_up(port) {
+                self.outlet.lose_all(port, DropReason::RxPortDown, packets);
+                continue;
+            }
+            let now_ns = self.clock.now_ns();
+            let view = TablesView {
+                tables: &self.tables,
+                guard: &guard,
+                now_ns,
+            };
+            self.pipeline.run(store, lane.arrival, &view, counters);
+            self.outlet.begin(port, now_ns);
+            store.settle(&mut self.outlet);
+        }
+        moved
+    }
+
+    /// Packets of other lcores, for ports that this one sends by.
+    fn take_handoffs(&mut self, batch: &mut MbufBatch) -> usize {
+        let mut moved = 0;
+        for ring in &mut self.handoff {
+            moved += ring.dequeue(batch);
+            for run in batch.as_slice().chunk_by(|a, b| a.port() == b.port()) {
+                self.outlet
+                    .counters
+                    .handoff_in(PortId(run[0].port()), run.len() as u64);
+            }
+            for mbuf in batch.drain() {
+                self.outlet.send_by(PortId(mbuf.port()), mbuf);
+            }
+        }
+        moved
+    }
+
+    /// Packets of the kernel.
+    fn take_injected(&mut self, batch: &mut MbufBatch) -> usize {
+        let start = ticks();
+        let moved = self.inject.dequeue(batch);
+        if moved == 0 {
+            return 0;
+        }
+        for mbuf in batch.drain() {
+            let port = PortId(mbuf.port());
+            self.outlet
+                .counters
+                .injected(port, 1, mbuf.pkt_len() as u64);
+            self.outlet.send_by(port, mbuf);
+        }
+        self.outlet
+            .counters
+            .stage(StageId::Inject, moved as u64, ticks().wrapping_sub(start));
+        moved
+    }
+
+    /// Whether there is work that a thread brought; devices are not asked.
+    fn has_work(&self) -> bool {
+        self.shared.is_stopping()
+            || self.outlet.counters.is_asked()
+            || !self.inject.is_empty()
+            || self.handoff.iter().any(|ring| !ring.is_empty())
+    }
+
+    #[cold]
+    fn sleep(&mut self, longest: std::time::Duration) {
+        let waker = self.set.waker(self.index);
+        waker.prepare();
+        if self.has_work() {
+            waker.awake();
+            return;
+        }
+        let start = Instant::now();
+        idle::sleep(waker, &self.rx, longest);
+        let woken = waker.awake();
+        self.outlet
+            .counters
+            .slept(start.elapsed().as_nanos() as u64, woken);
+    }
+}
+
+/// Says, when dropped, that an lcore takes nothing in any more, also if it panics or never
+/// started: the others must not wait for it for ever.
+#[derive(Debug)]
+pub(crate) struct Quiet(pub(crate) Arc<Shared>);
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        self.0.quiet();
+    }
+}
