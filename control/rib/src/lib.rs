@@ -1,9 +1,19 @@
 //! Routing information base: what the kernel says, resolved into forwarding tables.
 
+mod body;
 mod change;
+mod commit;
+mod derive;
+mod neighbours;
 mod object;
+mod objects;
+mod prefix;
 mod report;
+mod resolve;
 mod rib;
+mod slot;
+mod table;
+mod update;
 
 pub use change::{Change, Family, ObjectKind, PortBinding, RouteFlags};
 pub use object::{

@@ -1,0 +1,342 @@
+//! Route bodies: all of a route but its key, stored once for all routes that share it.
+//!
+//! A full table has a million routes and a few hundred bodies. The kernel does the same
+//! (`struct fib_info`), and marks a body dead to lose all its routes at once; so do we.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::change::Family;
+use crate::object::{IfIndex, NexthopId, Path, Route, RouteKind, RouteTarget};
+use crate::slot::SlotId;
+
+/// `RT_SCOPE_HOST`: routes of this scope outlive their interface's going down.
+const SCOPE_HOST: u8 = 254;
+
+/// `RTPROT_RA`: routes from router advertisements never join a multipath route.
+const PROTOCOL_RA: u8 = 9;
+
+/// Number of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct BodyId(u32);
+
+/// What makes two routes' bodies the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct BodyKey {
+    pub(crate) family: Family,
+    pub(crate) kind: RouteKind,
+    pub(crate) protocol: u8,
+    pub(crate) scope: u8,
+    pub(crate) from: Option<IpNet>,
+    pub(crate) prefsrc: Option<IpAddr>,
+    pub(crate) mtu: Option<u32>,
+    /// Flags that the kernel's link state sets (dead, linkdown) are cleared.
+    pub(crate) target: RouteTarget,
+}
+
+impl BodyKey {
+    /// The body of a route, and which of its paths the message said are dead. IPv6 paths are
+    /// sorted: the kernel lists siblings in any order.
+    pub(crate) fn new(route: &Route) -> (Self, Vec<bool>) {
+        let family = Family::of(route.prefix.addr());
+        let mut target = route.target.clone();
+        let mut dead = Vec::new();
+        if let RouteTarget::Paths(paths) = &mut target {
+            if family == Family::Ip6 {
+                paths.sort();
+            }
+            dead = paths.iter().map(|path| path.dead).collect();
+            for path in paths.iter_mut() {
+                (path.dead, path.linkdown) = (false, false);
+            }
+        }
+        let key = Self {
+            family,
+            kind: route.kind,
+            protocol: route.protocol,
+            scope: route.scope,
+            from: route.from,
+            prefsrc: route.prefsrc,
+            mtu: route.mtu,
+            target,
+        };
+        (key, dead)
+    }
+
+    /// The metric `mtu` as slots know it: 0 for none.
+    pub(crate) fn mtu(&self) -> u16 {
+        self.mtu
+            .map_or(0, |mtu| u16::try_from(mtu).unwrap_or(u16::MAX))
+    }
+
+    /// Paths of its own.
+    pub(crate) fn paths(&self) -> &[Path] {
+        match &self.target {
+            RouteTarget::Paths(paths) => paths,
+            RouteTarget::Object(_) => &[],
+        }
+    }
+
+    /// The nexthop object that it uses.
+    pub(crate) fn object(&self) -> Option<NexthopId> {
+        match self.target {
+            RouteTarget::Paths(_) => None,
+            RouteTarget::Object(id) => Some(id),
+        }
+    }
+
+    /// Whether the kernel joins IPv6 routes of one prefix and metric with this one into a
+    /// multipath route (`rt6_qualify_for_ecmp`).
+    pub(crate) fn joins_multipath(&self) -> bool {
+        self.protocol != PROTOCOL_RA
+            && !self.paths().is_empty()
+            && self.paths().iter().all(|path| path.gateway.is_some())
+    }
+
+    /// Whether its paths die when an interface goes down.
+    fn dies_with_link(&self) -> bool {
+        self.family == Family::Ip6 || self.scope < SCOPE_HOST
+    }
+}
+
+/// A body and its state.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) key: Arc<BodyKey>,
+    /// Entries that use it.
+    refs: u32,
+    /// The kernel dropped it: its routes are gone, and leave when met or at the next commit.
+    doomed: bool,
+    /// By path: dead by the state of its interface.
+    dead: Vec<bool>,
+    /// The nexthop slot of its prefixes, once one was the best of its prefix.
+    pub(crate) slot: Option<SlotId>,
+}
+
+impl Body {
+    /// Whether the path of this number is dead.
+    pub(crate) fn is_dead(&self, path: usize) -> bool {
+        self.dead.get(path).copied().unwrap_or(false)
+    }
+
+    /// Whether the kernel dropped all routes of this body.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doomed
+    }
+}
+
+/// All bodies, found by content, by interface and by nexthop object.
+#[derive(Debug, Default)]
+pub(crate) struct Bodies {
+    slab: Vec<Option<Body>>,
+    free: Vec<u32>,
+    by_key: HashMap<Arc<BodyKey>, BodyId>,
+    by_port: BTreeSet<(IfIndex, BodyId)>,
+    by_object: BTreeSet<(NexthopId, BodyId)>,
+    /// Entries that use doomed bodies.
+    doomed_refs: usize,
+    freed: Vec<SlotId>,
+}
+
+/// What a change of an interface means for the paths over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// The interface went down: local addresses stay.
+    Down,
+    /// IPv4 left the interface with its last address.
+    Disabled,
+    /// The interface is gone; the kernel drops IPv4 routes that had any path over it.
+    Gone,
+}
+
+impl Bodies {
+    /// One more user of the body with this content. Paths of a new body are dead as `dead` says.
+    pub(crate) fn acquire(&mut self, key: BodyKey, dead: &[bool]) -> BodyId {
+        if let Some(&id) = self.by_key.get(&key) {
+            self[id].refs += 1;
+            return id;
+        }
+        let key = Arc::new(key);
+        let dead = if dead.iter().any(|&dead| dead) {
+            dead.to_vec()
+        } else {
+            Vec::new()
+        };
+        let body = Body {
+            key: Arc::clone(&key),
+            refs: 1,
+            doomed: false,
+            dead,
+            slot: None,
+        };
+        let id = match self.free.pop() {
+            Some(index) => BodyId(index),
+            None => {
+                self.slab.push(None);
+                BodyId(u32::try_from(self.slab.len() - 1).expect("fewer bodies than routes"))
+            }
+        };
+        self.slab[id.0 as usize] = Some(body);
+        self.by_key.insert(Arc::clone(&key), id);
+        self.index(&key, id, true);
+        id
+    }
+
+    /// One more user of a body that has users.
+    pub(crate) fn retain(&mut self, id: BodyId) {
+        self[id].refs += 1;
+    }
+
+    /// One user less. With the last one the body goes, and its slot is free to be released.
+    pub(crate) fn release(&mut self, id: BodyId) {
+        let body = &mut self[id];
+        body.refs -= 1;
+        let (doomed, left) = (body.doomed, body.refs);
+        if doomed {
+            self.doomed_refs -= 1;
+        }
+        if left > 0 {
+            return;
+        }
+        let body = self.slab[id.0 as usize].take().expect("a body with users");
+        self.free.push(id.0);
+        if !doomed {
+            self.by_key.remove(&body.key);
+        }
+        self.index(&body.key, id, false);
+        self.freed.extend(body.slot);
+    }
+
+    /// Slots whose bodies are gone, for the caller to release.
+    pub(crate) fn take_freed(&mut self) -> Vec<SlotId> {
+        std::mem::take(&mut self.freed)
+    }
+
+    fn index(&mut self, key: &BodyKey, id: BodyId, enter: bool) {
+        for path in key.paths() {
+            if enter {
+                self.by_port.insert((path.ifindex, id));
+            } else {
+                self.by_port.remove(&(path.ifindex, id));
+            }
+        }
+        if let Some(object) = key.object() {
+            if enter {
+                self.by_object.insert((object, id));
+            } else {
+                self.by_object.remove(&(object, id));
+            }
+        }
+    }
+
+    /// The kernel dropped all routes of this body. A route added later with the same content
+    /// gets a new body.
+    pub(crate) fn doom(&mut self, id: BodyId) {
+        let body = &mut self[id];
+        if body.doomed {
+            return;
+        }
+        body.doomed = true;
+        let (key, refs) = (Arc::clone(&body.key), body.refs as usize);
+        self.by_key.remove(&key);
+        self.doomed_refs += refs;
+    }
+
+    /// How many entries use doomed bodies.
+    pub(crate) fn doomed_refs(&self) -> usize {
+        self.doomed_refs
+    }
+
+    /// Bodies with a path over an interface.
+    pub(crate) fn by_port(&self, ifindex: IfIndex) -> Vec<BodyId> {
+        let all = (ifindex, BodyId(0))..=(ifindex, BodyId(u32::MAX));
+        self.by_port.range(all).map(|&(_, id)| id).collect()
+    }
+
+    /// Bodies that use a nexthop object.
+    pub(crate) fn by_object(&self, object: NexthopId) -> Vec<BodyId> {
+        let all = (object, BodyId(0))..=(object, BodyId(u32::MAX));
+        self.by_object.range(all).map(|&(_, id)| id).collect()
+    }
+
+    /// All bodies whose routes are there.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (BodyId, &Body)> {
+        let live = self
+            .slab
+            .iter()
+            .zip(0..)
+            .filter_map(|(body, id)| Some((BodyId(id), body.as_ref()?)));
+        live.filter(|(_, body)| !body.doomed)
+    }
+
+    /// Paths over an interface die, and with its last path a body; tells whether one did.
+    pub(crate) fn lose_port(&mut self, family: Family, ifindex: IfIndex, loss: Loss) -> bool {
+        let mut any = false;
+        for id in self.by_port(ifindex) {
+            let body = &mut self[id];
+            let spared = loss == Loss::Down && !body.key.dies_with_link();
+            if body.key.family != family || body.doomed || spared {
+                continue;
+            }
+            any = true;
+            let key = Arc::clone(&body.key);
+            body.dead.resize(key.paths().len(), false);
+            for (path, dead) in key.paths().iter().zip(&mut body.dead) {
+                *dead |= path.ifindex == ifindex;
+            }
+            let whole = loss == Loss::Gone && family == Family::Ip4;
+            if whole || body.dead.iter().all(|&dead| dead) {
+                self.doom(id);
+            }
+        }
+        any
+    }
+
+    /// Dead paths over an interface revive; tells whether one did.
+    pub(crate) fn revive_port(&mut self, family: Family, ifindex: IfIndex) -> bool {
+        let mut any = false;
+        for id in self.by_port(ifindex) {
+            let body = &mut self[id];
+            if body.key.family != family || body.doomed {
+                continue;
+            }
+            let key = Arc::clone(&body.key);
+            for (path, dead) in key.paths().iter().zip(&mut body.dead) {
+                any |= *dead && path.ifindex == ifindex;
+                *dead &= path.ifindex != ifindex;
+            }
+        }
+        any
+    }
+
+    /// Takes over which paths a dump says are dead; tells whether that is news.
+    pub(crate) fn set_dead(&mut self, id: BodyId, dead: &[bool]) -> bool {
+        let body = &mut self[id];
+        let same = (0..dead.len()).all(|path| body.is_dead(path) == dead[path]);
+        if !same {
+            body.dead = dead.to_vec();
+        }
+        !same
+    }
+}
+
+impl std::ops::Index<BodyId> for Bodies {
+    type Output = Body;
+
+    fn index(&self, id: BodyId) -> &Body {
+        self.slab[id.0 as usize]
+            .as_ref()
+            .expect("a body lives as long as its users")
+    }
+}
+
+impl std::ops::IndexMut<BodyId> for Bodies {
+    fn index_mut(&mut self, id: BodyId) -> &mut Body {
+        self.slab[id.0 as usize]
+            .as_mut()
+            .expect("a body lives as long as its users")
+    }
+}

@@ -1,0 +1,391 @@
+//! Writing what changed: nexthop slots first, since each moves many prefixes by one word; then
+//! prefixes, additions before removals; then slots that nothing uses any more.
+
+use std::net::IpAddr;
+
+use ironlane_fib::{AdjacencyKind, Group, Member, Nexthop, NexthopIndex, Writer};
+
+use crate::body::BodyId;
+use crate::object::RouteKind;
+use crate::prefix::{Bits, Prefix};
+use crate::report::CommitReport;
+use crate::resolve::Wanted;
+use crate::rib::{HasTable, Rib};
+use crate::slot::{Content, Hop, HopKey, SlotId, SlotKey, is_confined};
+
+impl Rib {
+    /// Writes to the tables what changed since the last commit, and nothing else. Between
+    /// commits `writer` must not be used to write to this VRF.
+    ///
+    /// Cost: by what changed, but for routes that the kernel dropped by the deletion of what they
+    /// used, which are searched for among all.
+    pub fn commit(&mut self, writer: &mut Writer) -> CommitReport {
+        let mut report = CommitReport::default();
+        // Convergence first: one word for all prefixes behind it.
+        self.publish_dirty(writer, &mut report);
+        self.flush_doomed();
+        let mut ip4 = self.ip4.take_queue();
+        let mut ip6 = self.ip6.take_queue();
+        self.mark_hosts_below(&ip4);
+        self.mark_hosts_below(&ip6);
+        self.settle_hosts();
+        ip4.extend(self.ip4.take_queue());
+        ip6.extend(self.ip6.take_queue());
+        self.write_prefixes(ip4, writer, &mut report);
+        self.write_prefixes(ip6, writer, &mut report);
+        self.give_back(writer, &mut report);
+        writer.reclaim();
+        report
+    }
+
+    /// Whether a commit would have anything to look at.
+    pub fn is_dirty(&self) -> bool {
+        self.slots.is_dirty()
+            || self.state.bodies.doomed_refs() > 0
+            || self.ip4.has_queue()
+            || self.ip6.has_queue()
+            || !self.dirty_hosts.is_empty()
+    }
+
+    fn publish_dirty(&mut self, writer: &mut Writer, report: &mut CommitReport) {
+        // A slot that was never written has no prefixes yet: it is written when one needs it.
+        for id in self.slots.take_dirty() {
+            if self.slots.get(id).index.is_some() {
+                self.publish(id, writer, report);
+            }
+        }
+    }
+
+    fn flush_doomed(&mut self) {
+        self.ip4.flush(&mut self.state.bodies);
+        self.ip6.flush(&mut self.state.bodies);
+        self.release_freed();
+    }
+
+    fn release_freed(&mut self) {
+        for slot in self.state.bodies.take_freed() {
+            self.slots.release(slot);
+        }
+    }
+
+    /// Neighbours below a prefix that changed may have come under another route.
+    fn mark_hosts_below<A: Bits>(&mut self, queue: &[Prefix<A>]) {
+        if self.state.neighbours.len() == 0 {
+            return;
+        }
+        for prefix in queue {
+            let (first, last) = (prefix.first().to_ip(), prefix.last().to_ip());
+            self.dirty_hosts
+                .extend(self.state.neighbours.between(first, last));
+            if prefix.is_host() && self.hosts.contains_key(&first) {
+                self.dirty_hosts.insert(first);
+            }
+        }
+    }
+
+    fn settle_hosts(&mut self) {
+        for address in std::mem::take(&mut self.dirty_hosts) {
+            let wanted = self.host_key(address);
+            let has = self.hosts.get(&address).copied();
+            if has.map(|id| self.slots.get(id).key) == wanted.map(SlotKey::Hop) {
+                continue;
+            }
+            if let Some(key) = wanted {
+                let id = self.slots.acquire(SlotKey::Hop(key));
+                self.hosts.insert(address, id);
+            } else {
+                self.hosts.remove(&address);
+            }
+            if let Some(old) = has {
+                self.slots.release(old);
+            }
+            match address {
+                IpAddr::V4(v4) => self.ip4.enqueue(Prefix::host(v4.to_bits())),
+                IpAddr::V6(v6) => self.ip6.enqueue(Prefix::host(v6.to_bits())),
+            }
+        }
+    }
+
+    /// The hop to an address as its own neighbour: where the kernel's route for it is on-link,
+    /// by the interface of a port, and the neighbour there has a MAC.
+    pub(crate) fn host_key(&self, address: IpAddr) -> Option<HopKey> {
+        match address {
+            IpAddr::V4(v4) => self.host_key_of(v4.to_bits()),
+            IpAddr::V6(v6) => self.host_key_of(v6.to_bits()),
+        }
+    }
+
+    fn host_key_of<A: Bits>(&self, address: A) -> Option<HopKey>
+    where
+        Self: HasTable<A>,
+    {
+        let ip = address.to_ip();
+        if is_confined(ip) {
+            return None;
+        }
+        let (_, entry) = self.table::<A>().winner(Prefix::host(address))?;
+        let ifindex = self.state.on_link(entry.body)?;
+        self.state.bindings.get(&ifindex)?;
+        self.state.neighbours.usable_mac(ifindex, ip)?;
+        Some(HopKey {
+            ifindex,
+            gateway: Some(ip),
+            mtu: self.state.bodies[entry.body].key.mtu(),
+        })
+    }
+
+    /// What decides the leaf of a prefix; `None` if the prefix has none of its own.
+    pub(crate) fn leaf_key<A: Bits>(&self, prefix: Prefix<A>) -> Option<SlotKey>
+    where
+        Self: HasTable<A>,
+    {
+        let host = || self.host_key_of(prefix.first());
+        if let Some(key) = prefix.is_host().then(host).flatten() {
+            return Some(SlotKey::Hop(key));
+        }
+        match self.table::<A>().winner(prefix) {
+            Some((_, entry)) => Some(self.route_key(prefix, entry.body)),
+            None if self.table::<A>().is_seen(prefix) => {
+                Some(SlotKey::Simple(AdjacencyKind::NoRoute))
+            }
+            None => None,
+        }
+    }
+
+    /// The slot of a prefix whose best route has this body. Link-local destinations are never
+    /// forwarded (RFC 4291 2.5.6): they go to the tap of the port where the packet arrived.
+    pub(crate) fn route_key<A: Bits>(&self, prefix: Prefix<A>, body: BodyId) -> SlotKey {
+        let unicast = self.state.bodies[body].key.kind == RouteKind::Unicast;
+        if unicast && prefix.len() >= 10 && is_confined(prefix.first().to_ip()) {
+            return SlotKey::Simple(AdjacencyKind::Local);
+        }
+        self.state.body_key(body)
+    }
+
+    /// The slot of a leaf, kept by the body or for good, but not by the leaf.
+    fn leaf_slot<A: Bits>(&mut self, prefix: Prefix<A>) -> Option<SlotId>
+    where
+        Self: HasTable<A>,
+    {
+        if prefix.is_host()
+            && let Some(&slot) = self.hosts.get(&prefix.first().to_ip())
+        {
+            return Some(slot);
+        }
+        let Some((_, entry)) = self.table::<A>().winner(prefix) else {
+            let seen = self.table::<A>().is_seen(prefix);
+            return seen.then(|| self.shared(AdjacencyKind::NoRoute));
+        };
+        match self.route_key(prefix, entry.body) {
+            SlotKey::Simple(kind) => Some(self.shared(kind)),
+            key => {
+                let slots = &mut self.slots;
+                let slot = &mut self.state.bodies[entry.body].slot;
+                Some(*slot.get_or_insert_with(|| slots.acquire(key)))
+            }
+        }
+    }
+
+    /// A slot for a verdict, kept for good.
+    fn shared(&mut self, kind: AdjacencyKind) -> SlotId {
+        let slots = &mut self.slots;
+        *self
+            .shared
+            .entry(kind)
+            .or_insert_with(|| slots.acquire(SlotKey::Simple(kind)))
+    }
+
+    fn write_prefixes<A: Bits>(
+        &mut self,
+        mut queue: Vec<Prefix<A>>,
+        writer: &mut Writer,
+        report: &mut CommitReport,
+    ) where
+        Self: HasTable<A>,
+    {
+        // Neighbouring prefixes share nodes of the tables.
+        queue.sort_unstable();
+        queue.dedup();
+        queue.retain(|&prefix| {
+            let Some(slot) = self.leaf_slot(prefix) else {
+                return true;
+            };
+            self.write_leaf(prefix, slot, writer, report);
+            false
+        });
+        for prefix in queue {
+            let Some(node) = self.routes_of_mut().node_mut(prefix) else {
+                continue;
+            };
+            let installed = std::mem::take(&mut node.installed);
+            if !installed.is_none() {
+                writer.remove(self.vrf, prefix.to_net());
+                report.prefixes_removed += 1;
+            }
+            self.routes_of_mut().forget_if_empty(prefix);
+        }
+    }
+
+    fn write_leaf<A: Bits>(
+        &mut self,
+        prefix: Prefix<A>,
+        slot: SlotId,
+        writer: &mut Writer,
+        report: &mut CommitReport,
+    ) where
+        Self: HasTable<A>,
+    {
+        let index = self.index_or_kernel(slot, writer, report);
+        let vrf = self.vrf;
+        let Some(node) = self.routes_of_mut().node_mut(prefix) else {
+            return;
+        };
+        let Some(index) = index.filter(|&index| index != node.installed) else {
+            return;
+        };
+        match writer.insert(vrf, prefix.to_net(), index) {
+            Ok(_) if node.installed.is_none() => report.prefixes_added += 1,
+            Ok(_) => report.prefixes_changed += 1,
+            Err(error) => {
+                tracing::error!(prefix = %prefix.to_net(), %error, "route not installed");
+                report.refused += 1;
+                self.routes_of_mut().enqueue(prefix);
+                return;
+            }
+        }
+        node.installed = index;
+    }
+
+    /// The slot's number in the tables; if the tables are full, that of the slot by which Linux
+    /// forwards.
+    fn index_or_kernel(
+        &mut self,
+        slot: SlotId,
+        writer: &mut Writer,
+        report: &mut CommitReport,
+    ) -> Option<NexthopIndex> {
+        let index = self.publish(slot, writer, report);
+        index.or_else(|| {
+            let kernel = self.shared(AdjacencyKind::Kernel);
+            self.publish(kernel, writer, report)
+        })
+    }
+
+    /// Brings a slot up to date in the tables; its number there, or none if they are full.
+    fn publish(
+        &mut self,
+        id: SlotId,
+        writer: &mut Writer,
+        report: &mut CommitReport,
+    ) -> Option<NexthopIndex> {
+        let marked = self.slots.unmark(id);
+        let index = self.slots.get(id).index;
+        if !marked && index.is_some() {
+            return index;
+        }
+        let content = match self.state.resolve(self.slots.get(id).key) {
+            Wanted::Hop(hop) => Content::Hop(hop),
+            Wanted::Group(members) => self.hold_members(members, writer, report),
+        };
+        if index.is_some() && self.slots.get(id).content.as_ref() == Some(&content) {
+            self.drop_members(&content);
+            return index;
+        }
+        match self.write_nexthop(index, &content, writer) {
+            Ok(written) => {
+                match index {
+                    None => report.nexthops_added += 1,
+                    Some(_) => report.nexthops_changed += 1,
+                }
+                let slot = self.slots.get_mut(id);
+                slot.index = Some(written);
+                if let Some(old) = slot.content.replace(content) {
+                    self.drop_members(&old);
+                }
+                Some(written)
+            }
+            Err(error) => {
+                tracing::error!(%error, "nexthop not installed: Linux forwards what needs it");
+                report.refused += 1;
+                self.drop_members(&content);
+                self.slots.mark(id);
+                index
+            }
+        }
+    }
+
+    /// Writes the members of a group that is to be written.
+    fn hold_members(
+        &mut self,
+        members: Vec<(SlotKey, u16)>,
+        writer: &mut Writer,
+        report: &mut CommitReport,
+    ) -> Content {
+        let mut held = Vec::with_capacity(members.len());
+        for (key, weight) in members {
+            let id = self.slots.acquire(key);
+            if self.publish(id, writer, report).is_some() {
+                held.push((id, weight));
+            } else {
+                self.slots.release(id);
+            }
+        }
+        if held.is_empty() {
+            Content::Hop(Hop::simple(AdjacencyKind::Kernel))
+        } else {
+            Content::Group(held)
+        }
+    }
+
+    fn drop_members(&mut self, content: &Content) {
+        if let Content::Group(members) = content {
+            members
+                .iter()
+                .for_each(|&(member, _)| self.slots.release(member));
+        }
+    }
+
+    fn write_nexthop(
+        &self,
+        index: Option<NexthopIndex>,
+        content: &Content,
+        writer: &mut Writer,
+    ) -> Result<NexthopIndex, ironlane_fib::FibError> {
+        let nexthop = self.nexthop(content)?;
+        match index {
+            None => writer.add_nexthop(nexthop),
+            Some(index) => writer.replace_nexthop(index, nexthop).map(|()| index),
+        }
+    }
+
+    /// What a slot holds, as the tables know it.
+    pub(crate) fn nexthop(&self, content: &Content) -> Result<Nexthop, ironlane_fib::FibError> {
+        match content {
+            Content::Hop(hop) => Ok(Nexthop::Adjacency(hop.adjacency())),
+            Content::Group(members) => {
+                let indexes = members.iter().filter_map(|&(member, weight)| {
+                    Some(Member {
+                        nexthop: self.slots.get(member).index?,
+                        weight,
+                    })
+                });
+                Ok(Nexthop::Group(Group::new(&indexes.collect::<Vec<_>>())?))
+            }
+        }
+    }
+
+    fn give_back(&mut self, writer: &mut Writer, report: &mut CommitReport) {
+        self.release_freed();
+        while let Some(slot) = self.slots.pop_unused() {
+            if let Some(index) = slot.index {
+                match writer.remove_nexthop(index) {
+                    Ok(()) => report.nexthops_removed += 1,
+                    Err(error) => tracing::error!(%error, "nexthop kept"),
+                }
+            }
+            if let Some(content) = slot.content {
+                self.drop_members(&content);
+            }
+        }
+    }
+}
