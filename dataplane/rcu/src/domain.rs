@@ -31,6 +31,7 @@ struct Slot {
 /// ```
 /// use ironlane_rcu::{Domain, Published, Retirer};
 ///
+/// # if ironlane_rcu::primitive::IS_MODEL { return Ok(()); }
 /// let domain = Domain::new();
 /// let table = Published::new(&domain, Box::new(vec![1, 2, 3]));
 /// let mut reader = Domain::register(&domain)?;

@@ -48,3 +48,51 @@ pub fn pause(turn: u32) {
 pub fn pause(_turn: u32) {
     thread::yield_now();
 }
+
+/// Whether this is a build for the model checker, in which nothing runs outside a model.
+pub const IS_MODEL: bool = cfg!(loom);
+
+/// Runs a model: under loom through all interleavings with few preemptions (`LOOM_MAX_PREEMPTIONS`
+/// changes how few), under std many times.
+#[cfg(not(loom))]
+pub fn model(test: impl Fn() + Send + Sync + 'static) {
+    let times = if cfg!(miri) { 4 } else { 400 };
+    (0..times).for_each(|_| test());
+}
+
+/// Runs a model through all interleavings.
+#[cfg(loom)]
+pub fn model(test: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(3));
+    builder.check(test);
+}
+
+/// A cell whose accesses the model checker watches.
+pub mod cell {
+    #[cfg(loom)]
+    pub use loom::cell::UnsafeCell;
+
+    /// The cell of std, with the interface of loom's.
+    #[cfg(not(loom))]
+    #[derive(Debug)]
+    pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    #[cfg(not(loom))]
+    impl<T> UnsafeCell<T> {
+        /// A cell with a value.
+        pub fn new(value: T) -> Self {
+            Self(std::cell::UnsafeCell::new(value))
+        }
+
+        /// Lends a pointer to read by.
+        pub fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
+            read(self.0.get())
+        }
+
+        /// Lends a pointer to write by.
+        pub fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
+            write(self.0.get())
+        }
+    }
+}

@@ -12,6 +12,7 @@ use crate::{Domain, Guard, Retirer};
 /// ```
 /// use ironlane_rcu::{Domain, Published, Retirer};
 ///
+/// # if ironlane_rcu::primitive::IS_MODEL { return Ok(()); }
 /// let domain = Domain::new();
 /// let mtu = Published::new(&domain, Box::new(1500));
 /// let mut reader = Domain::register(&domain)?;

@@ -81,6 +81,7 @@ pub struct Grace(u64);
 /// ```
 /// use ironlane_rcu::{Domain, Retirer};
 ///
+/// # if ironlane_rcu::primitive::IS_MODEL { return; }
 /// let mut retirer = Retirer::new(Domain::new());
 /// retirer.retire(Box::new([0; 512]));
 /// assert_eq!(retirer.pending(), 1);
