@@ -8,7 +8,7 @@ mod stress;
 
 use crate::primitive::cell::UnsafeCell;
 use crate::primitive::{Arc, MAX_READERS, model, thread};
-use crate::{Domain, Full, Published, Reader, Retirer};
+use crate::{Domain, Published, Reader, Retirer};
 
 const POISON: u64 = u64::MAX;
 
