@@ -26,8 +26,8 @@ pub struct Mempool {
     /// Packet buffers on each NUMA node; worked out from the queues if none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mbufs: Option<u32>,
-    /// Bytes of a packet that one buffer holds; longer packets take a chain of them.
-    pub data_room: u16,
+    /// Packet buffers for what Linux sends.
+    pub exception_mbufs: u32,
 }
 
 pub(super) static SECTION: Section = Section {
@@ -89,12 +89,11 @@ pub(super) static MEMPOOL_SECTION: Section = Section {
             help: "Buffers in each pool. A power of two less one wastes no memory.",
         },
         Key {
-            name: "data_room",
-            kind: Kind::Integer(256, 16_384),
-            default: Default::Value("2048"),
+            name: "exception_mbufs",
+            kind: Kind::Integer(511, 1_048_575),
+            default: Default::Value("4095"),
             example: "",
-            help: "Bytes of packet in one buffer. Longer packets (up to the port's mtu) are \
-                   chained; 9728 holds every jumbo frame in one buffer.",
+            help: "Buffers of the pool of its own for packets that Linux sends by the taps.",
         },
     ],
 };
@@ -136,7 +135,7 @@ impl Dpdk {
         }
         Self {
             hugepages: table.boolean("hugepages"),
-            memory_mib: table.integer("memory_mib").unwrap_or(512),
+            memory_mib: table.integer("memory_mib").unwrap_or_default(),
             file_prefix,
             in_memory: table.boolean("in_memory"),
             extra_args: extra.into_iter().map(toml::Spanned::into_inner).collect(),
@@ -148,7 +147,7 @@ impl Mempool {
     pub(super) fn read(table: &Table<'_>) -> Self {
         Self {
             mbufs: table.integer("mbufs"),
-            data_room: table.integer("data_room").unwrap_or(2048),
+            exception_mbufs: table.integer("exception_mbufs").unwrap_or_default(),
         }
     }
 }

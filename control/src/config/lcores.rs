@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -19,15 +18,20 @@ pub struct Lcores {
     pub idle: Idle,
 }
 
-/// What an lcore does when no packets come.
+/// What an lcore does when no packets come: it polls on, then with pauses, then it sleeps in
+/// growing steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Idle {
     /// Whether it sleeps.
     pub mode: IdleMode,
-    /// How long it polls on after the last packet before it first sleeps, in microseconds.
+    /// How long it polls on after the last packet, in microseconds.
     pub spin_us: u32,
+    /// How long it then polls with CPU pauses, in microseconds.
+    pub pause_us: u32,
+    /// The first sleep, in microseconds; each further one is twice as long.
+    pub sleep_min_us: u32,
     /// The longest sleep between two looks at the ports, in microseconds.
-    pub max_sleep_us: u32,
+    pub sleep_max_us: u32,
 }
 
 /// Whether an idle lcore sleeps.
@@ -61,18 +65,6 @@ impl fmt::Display for IdleMode {
     }
 }
 
-impl Idle {
-    /// [`Idle::spin_us`] as a duration.
-    pub fn spin(&self) -> Duration {
-        Duration::from_micros(self.spin_us.into())
-    }
-
-    /// [`Idle::max_sleep_us`] as a duration.
-    pub fn max_sleep(&self) -> Duration {
-        Duration::from_micros(self.max_sleep_us.into())
-    }
-}
-
 pub(super) static SECTION: Section = Section {
     name: "lcores",
     shape: Shape::Single,
@@ -103,17 +95,31 @@ pub(super) static IDLE_SECTION: Section = Section {
         Key {
             name: "spin_us",
             kind: Kind::Integer(0, 10_000_000),
-            default: Default::Value("50"),
+            default: Default::Value("20"),
             example: "",
-            help: "Microseconds of polling after the last packet before the first sleep.",
+            help: "Microseconds of plain polling after the last packet.",
         },
         Key {
-            name: "max_sleep_us",
+            name: "pause_us",
+            kind: Kind::Integer(0, 10_000_000),
+            default: Default::Value("100"),
+            example: "",
+            help: "Then microseconds of polling with CPU pauses between.",
+        },
+        Key {
+            name: "sleep_min_us",
+            kind: Kind::Integer(1, 1_000_000),
+            default: Default::Value("50"),
+            example: "",
+            help: "Then the first sleep, in microseconds; each further one is twice as long.",
+        },
+        Key {
+            name: "sleep_max_us",
             kind: Kind::Integer(1, 1_000_000),
             default: Default::Value("500"),
             example: "",
-            help: "Longest sleep between two looks at the ports, in microseconds: the latency that \
-                   the first packet after a pause may meet.",
+            help: "Longest sleep between two looks at ports that cannot wake the lcore, in \
+                   microseconds: the latency that the first packet after a pause may meet.",
         },
     ],
 };
@@ -124,12 +130,21 @@ impl Lcores {
         if table.has("cpus") && cpus.is_empty() {
             table.fault("cpus", "at least one CPU has to forward packets");
         }
+        let microseconds = |key: &str| idle.integer(key).unwrap_or_default();
+        let (sleep_min_us, sleep_max_us) =
+            (microseconds("sleep_min_us"), microseconds("sleep_max_us"));
+        if sleep_min_us > sleep_max_us {
+            let message = format!("{sleep_min_us} is above sleep_max_us, which is {sleep_max_us}");
+            idle.fault("sleep_min_us", message);
+        }
         Self {
             cpus,
             idle: Idle {
                 mode: idle.parsed("mode").unwrap_or(IdleMode::Sleep),
-                spin_us: idle.integer("spin_us").unwrap_or(50),
-                max_sleep_us: idle.integer("max_sleep_us").unwrap_or(500),
+                spin_us: microseconds("spin_us"),
+                pause_us: microseconds("pause_us"),
+                sleep_min_us,
+                sleep_max_us,
             },
         }
     }

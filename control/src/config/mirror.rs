@@ -76,9 +76,9 @@ pub(super) static NEIGHBOUR_SECTION: Section = Section {
 impl Mirror {
     pub(super) fn read(table: &Table<'_>) -> Self {
         Self {
-            receive_buffer_kib: table.integer("receive_buffer_kib").unwrap_or(131_072),
-            audit_interval_s: table.integer("audit_interval_s").unwrap_or(300),
-            audit_delay_ms: table.integer("audit_delay_ms").unwrap_or(500),
+            receive_buffer_kib: table.integer("receive_buffer_kib").unwrap_or_default(),
+            audit_interval_s: table.integer("audit_interval_s").unwrap_or_default(),
+            audit_delay_ms: table.integer("audit_delay_ms").unwrap_or_default(),
         }
     }
 
@@ -91,7 +91,7 @@ impl Mirror {
 impl Neighbour {
     pub(super) fn read(table: &Table<'_>) -> Self {
         Self {
-            refresh_interval_s: table.integer("refresh_interval_s").unwrap_or(5),
+            refresh_interval_s: table.integer("refresh_interval_s").unwrap_or_default(),
         }
     }
 

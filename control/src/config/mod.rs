@@ -23,6 +23,7 @@
 
 mod cpus;
 mod daemon;
+mod dataplane;
 mod device;
 mod dpdk;
 mod error;

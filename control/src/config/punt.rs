@@ -19,7 +19,7 @@ pub struct Punt {
 pub struct Policer {
     /// Packets a second.
     pub rate_pps: u32,
-    /// Packets that may come at once; a tenth of a second's worth if none.
+    /// Packets that may come at once; what the rate gives in a quarter of a second if none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
 }
@@ -67,7 +67,7 @@ pub(super) static SECTION: Section = Section {
         Key {
             name: "burst",
             kind: Kind::Integer(1, 100_000_000),
-            default: Default::Derived("a tenth of a second's worth"),
+            default: Default::Derived("what the rate gives in a quarter of a second"),
             example: "64",
             help: "Packets that may come at once.",
         },

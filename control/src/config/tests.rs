@@ -311,3 +311,35 @@ fn no_text_makes_it_panic() {
     });
     proptest!(|(text in "\\PC*")| { let _ = Config::parse("c", &text); });
 }
+
+#[test]
+fn every_configuration_of_the_project_is_good() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let Ok(files) = std::fs::read_dir(entry.path()) else {
+            continue;
+        };
+        let names: Vec<_> = files.flatten().map(|f| f.path()).collect();
+        assert!(
+            names.iter().any(|n| n.ends_with("README.md")),
+            "{entry:?} has no README.md"
+        );
+        for file in names
+            .iter()
+            .filter(|n| n.extension().is_some_and(|e| e == "toml"))
+        {
+            let config = Config::load(file).unwrap_or_else(|e| panic!("{e}"));
+            assert!(
+                config.ports.len() >= 2,
+                "{} routes between ports",
+                file.display()
+            );
+            checked += 1;
+        }
+    }
+    assert!(
+        checked >= 4,
+        "only {checked} configurations found in {folder}"
+    );
+}
