@@ -23,11 +23,12 @@ note() { NOTE="$*"; }
 row() { ROWS+=("$1|$2"); }
 
 step() {
-    local text=$1 start verdict=0
+    local text=$1 start verdict=0 before
     shift
     NOTE=''
     start=$(now)
     printf '\n### %s\n' "$text" >>"$RUN/steps.log"
+    before=$(wc -l <"$RUN/steps.log")
     "$@" >>"$RUN/steps.log" 2>&1 || verdict=$?
     if [ "$verdict" = 0 ]; then
         STEPS_OK=$((STEPS_OK + 1))
@@ -35,7 +36,7 @@ step() {
     else
         STEPS_FAILED+=("${SECTION:+$SECTION: }$text")
         printf '  %s[FAIL]%s %-58s %6s s  %s\n' "$RED" "$PLAIN" "$text" "$(since "$start")" "$NOTE"
-        tail -n 12 "$RUN/steps.log" | sed 's/^/         | /'
+        tail -n +$((before + 1)) "$RUN/steps.log" | tail -n 16 | sed 's/^/         | /'
     fi
     return "$verdict"
 }
