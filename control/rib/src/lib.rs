@@ -4,6 +4,7 @@ mod body;
 mod change;
 mod commit;
 mod derive;
+mod mirror;
 mod neighbours;
 mod object;
 mod objects;
@@ -16,6 +17,7 @@ mod table;
 mod update;
 
 pub use change::{Change, Family, ObjectKind, PortBinding, RouteFlags};
+pub use mirror::HopSlot;
 pub use object::{
     Address, IfIndex, Link, Neighbour, NeighbourState, NexthopBody, NexthopId, NexthopMember,
     NexthopObject, Path, Route, RouteKind, RouteTarget, Rule, TableId, protocol_name,

@@ -1,0 +1,141 @@
+//! What the mirror asks beside changes: to confirm a route that crossed a dump, and which hops
+//! traffic may use.
+
+use std::net::IpAddr;
+
+use ironlane_fib::NexthopIndex;
+
+use crate::body::BodyKey;
+use crate::change::{Family, ObjectKind};
+use crate::object::{IfIndex, Route};
+use crate::prefix::Prefix;
+use crate::rib::Rib;
+use crate::slot::SlotKey;
+use crate::table::{Entry, RouteTable, Table};
+use crate::{body::Bodies, prefix::Bits};
+
+/// A single hop that prefixes point at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HopSlot {
+    /// Its slot in the tables.
+    pub index: NexthopIndex,
+    /// The interface that it leaves by.
+    pub ifindex: IfIndex,
+    /// Whose MAC it needs.
+    pub gateway: IpAddr,
+}
+
+impl Rib {
+    /// A dump names a route that an event touched since the dump began, so that the dump may be
+    /// the older of the two: nothing is changed, but if the route is here as it is named, it
+    /// outlives the sweep. False if it is not here.
+    pub fn confirm_route(&mut self, route: &Route) -> bool {
+        let family = Family::of(route.prefix.addr());
+        let Some(table) = Table::new(route.table, family) else {
+            return true;
+        };
+        let generation = self.generation(ObjectKind::Routes(family));
+        let (key, _) = BodyKey::new(route);
+        let named = Named {
+            table,
+            metric: route.metric,
+            tos: route.tos,
+            key,
+            generation,
+        };
+        let bodies = &mut self.state.bodies;
+        match route.prefix {
+            ipnet::IpNet::V4(_) => Prefix::from_net(route.prefix)
+                .is_some_and(|at| named.confirm(&mut self.ip4, at, bodies)),
+            ipnet::IpNet::V6(_) => Prefix::from_net(route.prefix)
+                .is_some_and(|at| named.confirm(&mut self.ip6, at, bodies)),
+        }
+    }
+
+    /// All hops to neighbours that have a slot in the tables.
+    pub fn hops(&self) -> impl Iterator<Item = HopSlot> {
+        self.slots.iter().filter_map(|slot| {
+            let (SlotKey::Hop(hop), Some(index)) = (slot.key, slot.index) else {
+                return None;
+            };
+            Some(HopSlot {
+                index,
+                ifindex: hop.ifindex,
+                gateway: hop.gateway?,
+            })
+        })
+    }
+}
+
+struct Named {
+    table: Table,
+    metric: u32,
+    tos: u8,
+    key: BodyKey,
+    generation: u32,
+}
+
+impl Named {
+    fn confirm<A: Bits>(
+        &self,
+        routes: &mut RouteTable<A>,
+        prefix: Prefix<A>,
+        bodies: &mut Bodies,
+    ) -> bool {
+        if routes.node(prefix).is_none() {
+            return false;
+        }
+        let mut found = false;
+        routes.edit(prefix, bodies, |entries, bodies| {
+            let same = |entry: &&mut Entry| {
+                (entry.table, entry.metric, entry.tos) == (self.table, self.metric, self.tos)
+                    && *bodies[entry.body].key == self.key
+            };
+            if let Some(entry) = entries.iter_mut().find(same) {
+                entry.generation = self.generation;
+                found = true;
+            }
+            false
+        });
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ironlane_fib::VrfId;
+
+    use super::*;
+    use crate::{Change, Path, RouteFlags};
+
+    fn route(prefix: &str, gateway: &str) -> Route {
+        let path = Path::via(gateway.parse().unwrap(), IfIndex(2));
+        Route::new(prefix.parse().unwrap(), vec![path])
+    }
+
+    #[test]
+    fn a_confirmed_route_outlives_the_sweep_and_another_is_not_made() {
+        let mut rib = Rib::new(VrfId::DEFAULT);
+        let (kept, lost) = (
+            route("198.51.100.0/24", "192.0.2.1"),
+            route("203.0.113.0/24", "192.0.2.1"),
+        );
+        for route in [&kept, &lost] {
+            rib.apply(Change::SetRoute(route.clone(), RouteFlags::DUMP));
+        }
+        let kind = ObjectKind::Routes(Family::Ip4);
+        rib.sync_begin(kind);
+        assert!(rib.confirm_route(&kept));
+        assert!(
+            !rib.confirm_route(&route("198.51.100.0/24", "192.0.2.2")),
+            "another gateway"
+        );
+        assert!(
+            !rib.confirm_route(&route("198.51.0.0/16", "192.0.2.1")),
+            "another prefix"
+        );
+        assert_eq!(rib.sync_end(kind), 1);
+        rib.sync_begin(kind);
+        assert_eq!(rib.sync_end(kind), 1, "the confirmed one was left");
+    }
+}
