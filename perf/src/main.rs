@@ -1,0 +1,98 @@
+//! `ironlane-perf`: what one lcore forwards, and whether it forwards it right.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use ironlane_perf::{check, rig, traffic};
+
+/// Measures the data plane on the rig: pcap source, one lcore, null sink.
+#[derive(Parser)]
+#[command(after_help = "Example:
+  ironlane-perf traffic --out /tmp/t.pcap
+  ironlane-perf forward --pcap /tmp/t.pcap --seconds 3
+  ironlane-perf verify  --pcap /tmp/t.pcap")]
+struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Writes a pcap file of 64-byte UDP frames to random addresses of the benchmark prefix.
+    Traffic {
+        /// The file to write.
+        #[arg(long)]
+        out: PathBuf,
+        /// How many frames.
+        #[arg(long, default_value_t = 4096)]
+        packets: usize,
+        /// IPv6 instead of IPv4.
+        #[arg(long)]
+        v6: bool,
+    },
+    /// Plays a file in a loop and prints the rate of what left by the sink, as JSON.
+    Forward {
+        /// The file to play.
+        #[arg(long)]
+        pcap: PathBuf,
+        /// For so long.
+        #[arg(long, default_value_t = 3.0)]
+        seconds: f64,
+        /// The CPU of the lcore.
+        #[arg(long, default_value_t = 1)]
+        cpu: usize,
+        /// Nexthops that the destinations are spread over.
+        #[arg(long, default_value_t = 1)]
+        nexthops: u16,
+    },
+    /// Plays a file once and compares each frame that came out.
+    Verify {
+        /// The file to play.
+        #[arg(long)]
+        pcap: PathBuf,
+        /// The CPU of the lcore.
+        #[arg(long, default_value_t = 1)]
+        cpu: usize,
+    },
+}
+
+fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
+    match what {
+        What::Traffic { out, packets, v6 } => traffic::write_pcap(&out, packets, v6)?,
+        What::Forward {
+            pcap,
+            seconds,
+            cpu,
+            nexthops,
+        } => {
+            let source = rig::source(&pcap, true);
+            let rig = rig::Rig::start(cpu, &source, "net_null1,no-rx=1", nexthops)?;
+            let warm_up = Duration::from_millis(700);
+            let rate = rig.measure(warm_up, Duration::from_secs_f64(seconds))?;
+            println!("{}", serde_json::to_string(&rate)?);
+            rig.stop()?;
+        }
+        What::Verify { pcap, cpu } => {
+            let out = pcap.with_extension("out.pcap");
+            let sink = format!("net_pcap1,tx_pcap={}", out.display());
+            let frames = check::frames(&pcap)?.len();
+            rig::Rig::start(cpu, &rig::source(&pcap, false), &sink, 1)?.finish(frames as u64)?;
+            let compared = check::compare(&pcap, &out)?;
+            std::fs::remove_file(&out)?;
+            println!("{compared} frames, all right");
+        }
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().what) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The rig: a pcap source, the real lcores, a sink, and as many routes as asked.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, IdleConfig, PortConfig};
+use ironlane_dataplane::eal::{Eal, EalConfig, Memory};
+use ironlane_dataplane::lcore::CounterSnapshot;
+use ironlane_fib::{Adjacency, Nexthop, PortId, Tables, VrfId, Writer};
+use ironlane_rcu::Domain;
+use serde::Serialize;
+
+use crate::traffic::{PREFIX4, PREFIX6};
+
+/// MAC address of the n-th nexthop behind the sink.
+pub const fn nexthop_mac(index: u16) -> [u8; 6] {
+    let [high, low] = index.to_be_bytes();
+    [0x02, 0, 0, 1, high, low]
+}
+
+/// Source MAC address of what leaves by the sink.
+pub const SINK_MAC: [u8; 6] = [0x02, 0, 0, 0, 1, 1];
+
+/// Where the packets come from, and where they go.
+pub struct Rig {
+    dataplane: Dataplane,
+    sink: PortId,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub struct Rate {
+    /// Who was measured.
+    pub name: &'static str,
+    /// Millions of packets a second that left by the sink.
+    pub mpps: f64,
+    /// Packets that were counted.
+    pub packets: u64,
+    /// Packets that arrived and did not leave by the sink.
+    pub lost: u64,
+    /// Measured seconds.
+    pub seconds: f64,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+impl Rig {
+    /// Starts one lcore on `cpu`, with the two devices, and routes the benchmark prefixes to
+    /// `nexthops` neighbours behind the sink.
+    ///
+    /// # Errors
+    /// What EAL, the ports or the tables answer.
+    pub fn start(cpu: usize, source: &str, sink: &str, nexthops: u16) -> Result<Self, Failure> {
+        let eal = Eal::start(&EalConfig {
+            memory: Memory::Hugepages { mib: None },
+            log_level: Some("error".into()),
+            ..EalConfig::default()
+        })?;
+        let domain = Domain::new();
+        let tables = Arc::new(Tables::new(&domain));
+        let config = DataplaneConfig {
+            lcores: vec![cpu],
+            ports: vec![
+                PortConfig::new("source", source),
+                PortConfig::new("sink", sink),
+            ],
+            idle: IdleConfig::busy(),
+            ..DataplaneConfig::default()
+        };
+        let mut writer = Writer::new(Arc::clone(&tables), Arc::clone(&domain));
+        // The first packets arrive with the lcores: the route has to be there before, so it
+        // leads to the number that the sink will have, the second one.
+        let sink = PortId(1);
+        route(&mut writer, sink, nexthops)?;
+        let dataplane = Dataplane::start(eal, &config, tables, &domain)?;
+        let given = dataplane.ports()[1].id;
+        if given != sink {
+            return Err(format!("the sink became port {}, not {}", given.0, sink.0).into());
+        }
+        Ok(Self { dataplane, sink })
+    }
+
+    /// Counts what leaves by the sink for so long.
+    ///
+    /// # Errors
+    /// If a packet was dropped or punted, or did not leave by the sink.
+    pub fn measure(&self, warm_up: Duration, time: Duration) -> Result<Rate, Failure> {
+        let counters = self.dataplane.counters();
+        thread::sleep(warm_up);
+        let (before, start) = (counters.snapshot(), Instant::now());
+        thread::sleep(time);
+        let (after, seconds) = (counters.snapshot(), start.elapsed().as_secs_f64());
+        let moved = after.since(&before);
+        let packets = moved.port(self.sink).tx_packets;
+        let lost = lost(&moved);
+        if lost != 0 || packets == 0 {
+            return Err(format!(
+                "{packets} packets forwarded, {lost} not: {:?}",
+                moved.ports()
+            )
+            .into());
+        }
+        let mpps = packets as f64 / seconds / 1e6;
+        Ok(Rate {
+            name: "ironlane",
+            mpps,
+            packets,
+            lost,
+            seconds,
+        })
+    }
+
+    /// Waits until `packets` have left by the sink, then stops.
+    ///
+    /// # Errors
+    /// If they did not within ten seconds, or a mempool is not whole after the stop.
+    pub fn finish(self, packets: u64) -> Result<(), Failure> {
+        let counters = self.dataplane.counters();
+        let until = Instant::now() + Duration::from_secs(10);
+        while counters.snapshot().port(self.sink).tx_packets < packets {
+            if Instant::now() > until {
+                return Err(format!(
+                    "waited for {packets} packets: {:?}",
+                    counters.snapshot().ports()
+                )
+                .into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.stop()
+    }
+
+    /// Stops the lcore.
+    ///
+    /// # Errors
+    /// If a mempool is not whole after it.
+    pub fn stop(self) -> Result<(), Failure> {
+        let report = self.dataplane.stop();
+        if report.is_clean() {
+            Ok(())
+        } else {
+            Err(format!("{report:?}").into())
+        }
+    }
+}
+
+/// Packets that came in and did not leave by a port.
+fn lost(moved: &CounterSnapshot) -> u64 {
+    let ports = moved.ports();
+    ports.rx_packets.abs_diff(ports.tx_packets)
+}
+
+fn route(writer: &mut Writer, sink: PortId, nexthops: u16) -> Result<(), Failure> {
+    let prefixes: [(IpNet, u8); 2] = [
+        (IpNet::new(PREFIX4.0.into(), PREFIX4.1)?, 32),
+        (IpNet::new(PREFIX6.0.into(), PREFIX6.1)?, 128),
+    ];
+    let mut slots = Vec::new();
+    for index in 0..nexthops {
+        let adjacency = Adjacency::forward(sink, 1500, nexthop_mac(index), SINK_MAC);
+        slots.push(writer.add_nexthop(Nexthop::Adjacency(adjacency))?);
+    }
+    for (prefix, width) in prefixes {
+        if nexthops == 1 {
+            writer.insert(VrfId::DEFAULT, prefix, slots[0])?;
+            continue;
+        }
+        // One longer prefix for each nexthop, the next after the former.
+        let bits = prefix.prefix_len() + nexthops.next_power_of_two().ilog2() as u8;
+        assert!(bits <= width, "too many nexthops for {prefix}");
+        for (subnet, &slot) in prefix.subnets(bits)?.zip(slots.iter().cycle()) {
+            writer.insert(VrfId::DEFAULT, subnet, slot)?;
+        }
+    }
+    Ok(())
+}
+
+/// DPDK's name of a source that plays a file; for ever, or once.
+pub fn source(pcap: &Path, forever: bool) -> String {
+    let rest = if forever { ",infinite_rx=1" } else { "" };
+    format!("net_pcap0,rx_pcap={}{rest}", pcap.display())
+}
