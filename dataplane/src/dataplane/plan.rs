@@ -134,12 +134,10 @@ mod tests {
     use super::*;
 
     fn caps(driver: &str, rx: u16, tx: u16) -> PortCaps {
-        PortCaps {
-            driver: driver.into(),
-            max_rx_queues: rx,
-            max_tx_queues: tx,
-            ..PortCaps::for_tests()
-        }
+        let mut caps = PortCaps::for_tests();
+        driver.clone_into(&mut caps.driver);
+        (caps.max_rx_queues, caps.max_tx_queues) = (rx, tx);
+        caps
     }
 
     fn plan(driver: &str, rx: u16, tx: u16, lcores: usize, first: usize) -> PortPlan {

@@ -9,7 +9,7 @@ pub struct EalConfig {
     /// Where packet memory comes from.
     pub memory: Memory,
     /// Prefix of the files that DPDK makes, so that several DPDK processes can live on one host.
-    /// `None` makes no files at all (`--in-memory`): nothing is left behind by a kill, and other
+    /// `None` makes no files at all: nothing is left behind by a kill, and other
     /// DPDK tools cannot attach.
     pub file_prefix: Option<String>,
     /// PCI devices that DPDK may open, as addresses with optional arguments
@@ -94,9 +94,11 @@ impl EalConfig {
                 args.extend(["--no-huge".to_owned(), "-m".to_owned(), mib.to_string()]);
             }
         }
-        match &self.file_prefix {
-            Some(prefix) => args.extend(["--file-prefix".to_owned(), prefix.clone()]),
-            None => args.push("--in-memory".to_owned()),
+        match (&self.file_prefix, self.memory) {
+            (Some(prefix), _) => args.extend(["--file-prefix".to_owned(), prefix.clone()]),
+            (None, Memory::Hugepages { .. }) => args.push("--in-memory".to_owned()),
+            // Ordinary memory has no files; this is for the rest. DPDK refuses both together.
+            (None, Memory::NoHuge { .. }) => args.push("--no-shconf".to_owned()),
         }
         if self.pci.is_empty() {
             args.push("--no-pci".to_owned());

@@ -53,9 +53,9 @@ pub enum EalError {
     /// EAL runs already in this process, and can be started only once.
     #[error("EAL runs already in this process, started with other settings")]
     StartedDifferently,
-    /// EAL was shut down, after which DPDK cannot start again in the same process.
-    #[error("EAL was shut down; DPDK cannot be started twice in one process")]
-    ShutDown,
+    /// EAL ended or failed, after which DPDK cannot start again in the same process.
+    #[error("EAL ended or did not start before; DPDK can be started once in a process")]
+    StartedBefore,
     /// EAL refused to start for a reason not known here.
     #[error(
         "DPDK's EAL does not start with arguments {args}: {reason}{}",

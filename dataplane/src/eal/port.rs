@@ -369,13 +369,16 @@ impl Port {
 
     fn set_mac(&mut self, mac: [u8; 6]) -> Result<(), EalError> {
         let id = self.device.id;
-        let mut address = c::rte_ether_addr::default();
-        address.addr_bytes = mac;
-        self.check("set the MAC address", move || {
+        let address = c::rte_ether_addr { addr_bytes: mac };
+        let set = self.check("set the MAC address", move || {
             let mut address = address;
             // SAFETY: `address` is read during the call.
             unsafe { c::rte_eth_dev_default_mac_addr_set(id, &raw mut address) }
-        })?;
+        });
+        // A device without a filter has no address of its own to set: ours is enough.
+        if !self.passes_mbufs() {
+            set?;
+        }
         self.caps.mac = mac;
         Ok(())
     }

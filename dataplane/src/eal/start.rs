@@ -7,12 +7,13 @@
 //! the program.
 
 use std::ffi::{CStr, CString, c_char};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 use dpdk_sys as c;
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use super::error::{errno, strerror};
 use super::{EalConfig, EalError, Memory, host, log};
@@ -33,6 +34,8 @@ struct Main {
 }
 
 static MAIN: OnceLock<Main> = OnceLock::new();
+/// EAL refused to start, and would refuse again for the wrong reasons. Used under `LOCK` alone.
+static FAILED: AtomicBool = AtomicBool::new(false);
 /// Held while EAL starts, and while devices come and go.
 static LOCK: Mutex<()> = Mutex::new(());
 
@@ -51,21 +54,24 @@ impl Eal {
                 .unwrap_or_else(PoisonError::into_inner)
                 .is_none()
             {
-                return Err(EalError::ShutDown);
+                return Err(EalError::StartedBefore);
             }
             if main.config != *config {
                 return Err(EalError::StartedDifferently);
             }
             return Ok(Self { main });
         }
+        if FAILED.load(Ordering::Relaxed) {
+            return Err(EalError::StartedBefore);
+        }
         let args = config.args()?;
-        if let Some(prefix) = &config.file_prefix {
-            if let Some(pid) = host::prefix_holder(prefix) {
-                return Err(EalError::PrefixInUse {
-                    prefix: prefix.clone(),
-                    pid,
-                });
-            }
+        if let Some(prefix) = &config.file_prefix
+            && let Some(pid) = host::prefix_holder(prefix)
+        {
+            return Err(EalError::PrefixInUse {
+                prefix: prefix.clone(),
+                pid,
+            });
         }
         if let Memory::NoHuge { mib } = config.memory {
             tracing::warn!(
@@ -73,7 +79,7 @@ impl Eal {
             );
         }
         tracing::debug!(args = args.join(" "), "starting EAL");
-        let jobs = spawn(args)?;
+        let jobs = spawn(args).inspect_err(|_| FAILED.store(true, Ordering::Relaxed))?;
         let main = MAIN.get_or_init(|| Main {
             config: config.clone(),
             jobs: Mutex::new(Some(jobs)),
@@ -171,6 +177,7 @@ fn spawn(args: Vec<String>) -> Result<Sender<Job>, EalError> {
         .spawn(move || {
             // EAL's own threads inherit the mask.
             let _ = SigSet::all().thread_block();
+            take_sigio();
             let outcome = init(&args);
             let up = outcome.is_ok();
             let _ = reply.send(outcome);
@@ -185,6 +192,31 @@ fn spawn(args: Vec<String>) -> Result<Sender<Job>, EalError> {
         .recv()
         .map_err(|_| failed("start EAL", "it panicked".to_owned()))??;
     Ok(jobs)
+}
+
+/// Keeps `net_tap` from asking for a signal per packet.
+///
+/// The driver has the kernel send SIGIO when a frame comes, to save itself reads of empty queues,
+/// and whatever thread does not block the signal is interrupted at the rate of frames. A handler
+/// that is there already tells the driver to leave it ("Rx trigger disabled"); reads of
+/// empty queues cost less, and an idle lcore sleeps on the file.
+fn take_sigio() {
+    extern "C" fn nothing(_: i32) {}
+    let action = SigAction::new(
+        SigHandler::Handler(nothing),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
+    // SAFETY: the handler does nothing, which is safe in any context.
+    match unsafe { sigaction(Signal::SIGIO, &action) } {
+        // Somebody in the program wants the signal: that tells the driver as well.
+        Ok(old) if !matches!(old.handler(), SigHandler::SigDfl | SigHandler::SigIgn) => {
+            // SAFETY: the handler that was there before.
+            let _ = unsafe { sigaction(Signal::SIGIO, &old) };
+        }
+        Ok(_) => {}
+        Err(errno) => tracing::debug!("SIGIO: {errno}"),
+    }
 }
 
 fn init(args: &[String]) -> Result<(), EalError> {

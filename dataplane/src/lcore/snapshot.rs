@@ -335,14 +335,12 @@ mod tests {
     #[test]
     fn since_leaves_what_came_later() {
         let set = CounterSet::new(&[0, 1]);
-        let (mut a, mut b) = (set.writer(0), set.writer(1));
+        let mut a = set.writer(0);
         a.handoff_out(PortId(2), 5);
         drop(a);
-        let base = CounterSnapshot {
-            at: SystemTime::now(),
-            lcores: set.slots.iter().map(|s| s.read(0)).collect(),
-        };
+        let base = set.snapshot();
         assert_eq!(base.held(), 5);
+        let mut b = set.writer(1);
         b.handoff_in(PortId(2), 4);
         drop(b);
         let later = set.snapshot().since(&base);
