@@ -185,11 +185,6 @@ impl Bodies {
         id
     }
 
-    /// One more user of a body that has users.
-    pub(crate) fn retain(&mut self, id: BodyId) {
-        self[id].refs += 1;
-    }
-
     /// One user less. With the last one the body goes, and its slot is free to be released.
     pub(crate) fn release(&mut self, id: BodyId) {
         let body = &mut self[id];

@@ -220,6 +220,7 @@ impl Rib {
             let installed = std::mem::take(&mut node.installed);
             if !installed.is_none() {
                 writer.remove(self.vrf, prefix.to_net());
+                self.count_leaf(installed, NexthopIndex::NONE);
                 report.prefixes_removed += 1;
             }
             self.routes_of_mut().forget_if_empty(prefix);
@@ -253,7 +254,20 @@ impl Rib {
                 return;
             }
         }
-        node.installed = index;
+        let old = std::mem::replace(&mut node.installed, index);
+        self.count_leaf(old, index);
+    }
+
+    fn count_leaf(&mut self, old: NexthopIndex, new: NexthopIndex) {
+        let place = |index: NexthopIndex| index.raw() as usize;
+        if !old.is_none() {
+            self.leaves[place(old)] -= 1;
+        }
+        if !new.is_none() {
+            let size = self.leaves.len().max(place(new) + 1);
+            self.leaves.resize(size, 0);
+            self.leaves[place(new)] += 1;
+        }
     }
 
     /// The slot's number in the tables; if the tables are full, that of the slot by which Linux

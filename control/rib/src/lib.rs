@@ -4,6 +4,8 @@ mod body;
 mod change;
 mod commit;
 mod derive;
+mod expect;
+mod explain;
 mod mirror;
 mod neighbours;
 mod object;
@@ -15,8 +17,14 @@ mod rib;
 mod slot;
 mod table;
 mod update;
+mod view;
+
+#[cfg(test)]
+mod tests;
 
 pub use change::{Change, Family, ObjectKind, PortBinding, RouteFlags};
+pub use expect::{Expectation, Expected, ExpectedRun};
+pub use explain::Explanation;
 pub use mirror::HopSlot;
 pub use object::{
     Address, IfIndex, Link, Neighbour, NeighbourState, NexthopBody, NexthopId, NexthopMember,
@@ -24,3 +32,4 @@ pub use object::{
 };
 pub use report::CommitReport;
 pub use rib::Rib;
+pub use view::{AdjacencyView, ForwardAdjacency, NexthopView, PathView, RouteFilter, RouteView};

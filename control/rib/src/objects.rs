@@ -100,11 +100,6 @@ impl Objects {
         self.by_id.values().map(|(object, _)| object)
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
     /// Those that the dump of this generation did not name.
     pub(crate) fn stale(&self, generation: u32) -> Vec<NexthopId> {
         let stale = self

@@ -10,6 +10,17 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub(crate) trait Bits: Copy + Ord + Hash + fmt::Debug + 'static {
     /// Bits of an address, and so the length of a host's prefix.
     const LEN: u8;
+    /// The last address.
+    const MAX: Self;
+
+    /// The address with this number.
+    fn from_bits(bits: u32) -> Self;
+
+    /// The address before this one, if it is not the first.
+    fn before(self) -> Option<Self>;
+
+    /// The address after this one, if it is not the last.
+    fn after(self) -> Option<Self>;
 
     /// The integer of an address; `None` for one of the other family.
     fn from_ip(address: IpAddr) -> Option<Self>;
@@ -23,6 +34,19 @@ pub(crate) trait Bits: Copy + Ord + Hash + fmt::Debug + 'static {
 
 impl Bits for u32 {
     const LEN: u8 = 32;
+    const MAX: Self = Self::MAX;
+
+    fn from_bits(bits: u32) -> Self {
+        bits
+    }
+
+    fn before(self) -> Option<Self> {
+        self.checked_sub(1)
+    }
+
+    fn after(self) -> Option<Self> {
+        self.checked_add(1)
+    }
 
     fn from_ip(address: IpAddr) -> Option<Self> {
         match address {
@@ -43,6 +67,19 @@ impl Bits for u32 {
 
 impl Bits for u128 {
     const LEN: u8 = 128;
+    const MAX: Self = Self::MAX;
+
+    fn from_bits(bits: u32) -> Self {
+        Self::from(bits)
+    }
+
+    fn before(self) -> Option<Self> {
+        self.checked_sub(1)
+    }
+
+    fn after(self) -> Option<Self> {
+        self.checked_add(1)
+    }
 
     fn from_ip(address: IpAddr) -> Option<Self> {
         match address {

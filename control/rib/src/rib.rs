@@ -37,6 +37,8 @@ pub struct Rib {
     pub(crate) hosts: BTreeMap<IpAddr, SlotId>,
     /// Addresses that may have begun or ceased to be such hosts.
     pub(crate) dirty_hosts: BTreeSet<IpAddr>,
+    /// By slot of the tables: prefixes that point at it.
+    pub(crate) leaves: Vec<u32>,
     generations: BTreeMap<ObjectKind, u32>,
     pub(crate) audit: BTreeSet<ObjectKind>,
 }
@@ -73,6 +75,7 @@ impl Rib {
             shared: BTreeMap::new(),
             hosts: BTreeMap::new(),
             dirty_hosts: BTreeSet::new(),
+            leaves: Vec::new(),
             generations: BTreeMap::new(),
             audit: BTreeSet::new(),
         }

@@ -6,6 +6,7 @@
 //! second, unless it is a `throw`.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use ironlane_fib::NexthopIndex;
 
@@ -165,6 +166,21 @@ impl<A: Bits> RouteTable<A> {
     /// All prefixes in order.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (Prefix<A>, &Node)> {
         self.nodes.iter().map(|(&prefix, node)| (prefix, node))
+    }
+
+    /// Prefixes within `all`, behind the prefix `after`.
+    pub(crate) fn nodes_within(
+        &self,
+        all: Prefix<A>,
+        after: Option<Prefix<A>>,
+    ) -> impl Iterator<Item = (Prefix<A>, &Node)> {
+        let (first, last) = all.covered().into_inner();
+        let start = match after.filter(|&after| after >= first) {
+            Some(after) => Bound::Excluded(after.min(last)),
+            None => Bound::Included(first),
+        };
+        let range = self.nodes.range((start, Bound::Included(last)));
+        range.map(|(&prefix, node)| (prefix, node))
     }
 
     /// A prefix.
