@@ -144,6 +144,8 @@ impl Tap {
         }
         link.mac = spec.mac;
         link.mtu = spec.mtu.into();
+        link.admin_up = true;
+        link.carrier = spec.carrier;
         Ok(Self { iface, link })
     }
 
