@@ -297,15 +297,27 @@ impl Rib {
         if !marked && index.is_some() {
             return index;
         }
-        let content = match self.state.resolve(self.slots.get(id).key) {
+        let mut content = match self.state.resolve(self.slots.get(id).key) {
             Wanted::Hop(hop) => Content::Hop(hop),
             Wanted::Group(members) => self.hold_members(members, writer, report),
         };
+        let nexthop = self.nexthop(&content).unwrap_or_else(|error| {
+            tracing::error!(%error, "group not installed: Linux forwards what needs it");
+            report.refused += 1;
+            self.drop_members(&content);
+            let kernel = Hop::simple(AdjacencyKind::Kernel);
+            content = Content::Hop(kernel);
+            Nexthop::Adjacency(kernel.adjacency())
+        });
         if index.is_some() && self.slots.get(id).content.as_ref() == Some(&content) {
             self.drop_members(&content);
             return index;
         }
-        match self.write_nexthop(index, &content, writer) {
+        let written = match index {
+            None => writer.add_nexthop(nexthop),
+            Some(index) => writer.replace_nexthop(index, nexthop).map(|()| index),
+        };
+        match written {
             Ok(written) => {
                 match index {
                     None => report.nexthops_added += 1,
@@ -356,19 +368,6 @@ impl Rib {
             members
                 .iter()
                 .for_each(|&(member, _)| self.slots.release(member));
-        }
-    }
-
-    fn write_nexthop(
-        &self,
-        index: Option<NexthopIndex>,
-        content: &Content,
-        writer: &mut Writer,
-    ) -> Result<NexthopIndex, ironlane_fib::FibError> {
-        let nexthop = self.nexthop(content)?;
-        match index {
-            None => writer.add_nexthop(nexthop),
-            Some(index) => writer.replace_nexthop(index, nexthop).map(|()| index),
         }
     }
 

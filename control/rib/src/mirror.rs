@@ -7,7 +7,7 @@ use ironlane_fib::NexthopIndex;
 
 use crate::body::BodyKey;
 use crate::change::{Family, ObjectKind};
-use crate::object::{IfIndex, Route};
+use crate::object::{IfIndex, NeighbourState, Route};
 use crate::prefix::Prefix;
 use crate::rib::Rib;
 use crate::slot::SlotKey;
@@ -23,6 +23,8 @@ pub struct HopSlot {
     pub ifindex: IfIndex,
     /// Whose MAC it needs.
     pub gateway: IpAddr,
+    /// How far the kernel has resolved it; none if it has no entry.
+    pub neighbour: Option<NeighbourState>,
 }
 
 impl Rib {
@@ -58,10 +60,14 @@ impl Rib {
             let (SlotKey::Hop(hop), Some(index)) = (slot.key, slot.index) else {
                 return None;
             };
+            let (ifindex, gateway) = (hop.ifindex, hop.gateway?);
+            let neighbour = self.state.neighbours.get(ifindex, gateway);
+            let neighbour = neighbour.map(|neighbour| neighbour.state);
             Some(HopSlot {
                 index,
-                ifindex: hop.ifindex,
-                gateway: hop.gateway?,
+                ifindex,
+                gateway,
+                neighbour,
             })
         })
     }

@@ -213,6 +213,29 @@ impl Rib {
         views
     }
 
+    /// Routes that lookups cannot honour, since they ask for a TOS or a source prefix; at most
+    /// `limit`.
+    pub fn unhonoured_routes(&self, limit: usize) -> Vec<RouteView> {
+        let mut views = Vec::new();
+        self.unhonoured_of_family::<u32>(limit, &mut views);
+        self.unhonoured_of_family::<u128>(limit, &mut views);
+        views
+    }
+
+    fn unhonoured_of_family<A: Bits>(&self, limit: usize, views: &mut Vec<RouteView>)
+    where
+        Self: HasTable<A>,
+    {
+        for (prefix, node) in self.table::<A>().nodes() {
+            for entry in node.entries().iter().filter(|entry| !entry.honoured) {
+                if views.len() >= limit {
+                    return;
+                }
+                views.push(self.route_view(prefix, entry));
+            }
+        }
+    }
+
     fn routes_of_family<A: Bits>(
         &self,
         filter: &RouteFilter,

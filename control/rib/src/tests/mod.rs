@@ -1,0 +1,8 @@
+//! The RIB with real tables behind it: changes in, full lookups out.
+
+mod events_ip4;
+mod events_ip6;
+mod harness;
+mod neighbours;
+mod nexthops;
+mod tables;
