@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use ironlane_control::exception::{
-    ExceptionStats, ExceptionThread, InjectDrop, Links, Namespace, PortTap, Tap, TapDrop, TapSpec,
+    ExceptionHandle, ExceptionThread, InjectDrop, Links, Namespace, PortTap, Tap, TapDrop, TapSpec,
 };
 use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, PortConfig};
 use ironlane_dataplane::eal::{CpuList, Eal, EalConfig, Mbuf, MbufBatch, Mempool, RingPort};
@@ -29,7 +29,7 @@ const MTU: u16 = 9000;
 struct Rig {
     dataplane: Option<Dataplane>,
     thread: Option<ExceptionThread>,
-    stats: ExceptionStats,
+    stats: ExceptionHandle,
     ring: RingPort,
     pool: Mempool,
     _writer: Writer,
@@ -95,7 +95,7 @@ impl Rig {
             }],
         )
         .unwrap();
-        let stats = thread.stats();
+        let stats = thread.handle();
         Some(Self {
             dataplane: Some(dataplane),
             thread: Some(thread),
@@ -320,7 +320,7 @@ fn frames_beyond_the_ports_mtu_are_dropped_and_counted() {
     let port = rig.dataplane.as_ref().unwrap().ports()[0].id;
     rig.arrive(&arp_request());
     rig.left_one("an ARP reply", |frame| is_arp(frame, 2));
-    rig.thread.as_ref().unwrap().set_mtu(port, 1500);
+    rig.stats.set_mtu(port, 1500);
     rig.arrive(&echo_request(1473));
     let stats = rig.stats.clone();
     wait_for("inject_too_big", || {

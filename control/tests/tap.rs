@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ironlane_control::exception::TapChange;
 use ironlane_control::exception::peer::{self, PeerSpec};
 use ironlane_control::exception::{
     FollowedPort, LinkFollower, LinkView, Links, Namespace, Tap, TapSpec,
 };
+use ironlane_fib::PortId;
 
 /// Network namespaces that go when the test ends.
 struct Netns(Vec<String>);
@@ -161,7 +163,7 @@ fn frames_pass_whole_and_one_at_a_time() {
 }
 
 #[test]
-fn the_taps_carrier_follows_the_ports() {
+fn port_and_tap_follow_each_other() {
     let Some(ns) = Netns::add(&["ild"]) else {
         return;
     };
@@ -179,11 +181,14 @@ fn the_taps_carrier_follows_the_ports() {
     assert!(first.admin_up && !first.carrier, "made without carrier");
     let device = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&device);
+    let (done, changes) = std::sync::mpsc::channel();
     let port = FollowedPort {
+        port: PortId(3),
         name: "p0".to_owned(),
         tap: tap.link().clone(),
         has_carrier: Box::new(move || asked.load(Ordering::Relaxed)),
         carrier: false,
+        apply: Box::new(move |change| done.send(change).unwrap()),
     };
     let follower = LinkFollower::start(&ns.get(0), vec![port]).unwrap();
     for on in [true, false, true] {
@@ -191,7 +196,13 @@ fn the_taps_carrier_follows_the_ports() {
         wait_for("the tap's carrier", || view(&links, "p0").carrier == on);
         assert!(view(&links, "p0").admin_up, "only the carrier changes");
     }
+    let tell = follower.changes();
+    tell.tell(PortId(2), TapChange::Admin(true));
+    tell.tell(PortId(3), TapChange::Admin(false));
+    let first = changes.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!(first, TapChange::Admin(false), "not that of another port");
     follower.stop();
+    tell.tell(PortId(3), TapChange::Gone);
 }
 
 #[test]

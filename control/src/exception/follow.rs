@@ -1,13 +1,17 @@
-//! The thread that makes the carrier of taps follow that of ports.
+//! The thread that keeps ports and taps in step, both ways.
 //!
-//! Routing daemons, and the kernel's own routes, react to the carrier of an interface, and the
-//! interface they know is the tap. Devices are asked every [`POLL`]: not all of them tell of
-//! changes, and a question costs about a microsecond.
+//! The carrier of a tap follows that of its port: routing daemons, and the kernel's own routes,
+//! react to the carrier of an interface, and the interface they know is the tap. Devices are asked
+//! every [`POLL`]: not all of them tell of changes, and a question costs about a microsecond.
+//!
+//! The port follows what is done to its tap (`ip link set TAP down`, another MTU): the mirror
+//! tells, this thread acts, since devices may take their time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use ironlane_fib::PortId;
 
 use super::links::{LinkError, LinkView, Links};
 use super::netns::Namespace;
@@ -15,9 +19,24 @@ use super::netns::Namespace;
 /// How often devices are asked for their link.
 pub const POLL: Duration = Duration::from_millis(10);
 
-/// A port whose carrier its tap follows.
+/// What was done to a tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TapChange {
+    /// It was set up or down.
+    Admin(bool),
+    /// It has another MTU.
+    Mtu(u32),
+    /// It has another MAC.
+    Mac([u8; 6]),
+    /// It was deleted, or moved to another namespace.
+    Gone,
+}
+
+/// A port with its tap, each of which follows the other.
 pub struct FollowedPort {
-    /// The port's name, for logs.
+    /// The port.
+    pub port: PortId,
+    /// Its name, for logs.
     pub name: String,
     /// Its tap.
     pub tap: LinkView,
@@ -25,37 +44,61 @@ pub struct FollowedPort {
     pub has_carrier: Box<dyn Fn() -> bool + Send>,
     /// What the tap was told when it was made.
     pub carrier: bool,
+    /// Makes the port follow its tap.
+    pub apply: Box<dyn FnMut(TapChange) + Send>,
 }
 
 /// The running thread. It stops when this is dropped.
 #[derive(Debug)]
 pub struct LinkFollower {
-    stop: Arc<AtomicBool>,
     handle: Option<JoinHandle<()>>,
+    told: Sender<Told>,
+}
+
+#[derive(Debug)]
+enum Told {
+    Tap(PortId, TapChange),
+    Stop,
+}
+
+/// Tells the thread what was done to taps. Never blocks; what is told after the thread's end is
+/// lost.
+#[derive(Debug, Clone)]
+pub struct TapChanges(Sender<Told>);
+
+impl TapChanges {
+    /// Something was done to the tap of `port`.
+    pub fn tell(&self, port: PortId, change: TapChange) {
+        let _ = self.0.send(Told::Tap(port, change));
+    }
 }
 
 impl LinkFollower {
     /// Starts following; the taps are in `namespace`.
     pub fn start(namespace: &Namespace, ports: Vec<FollowedPort>) -> Result<Self, LinkError> {
         let links = Links::open(namespace)?;
-        let stop = Arc::new(AtomicBool::new(false));
+        let (told, inbox) = channel();
         let mut worker = Worker {
             links,
             ports,
-            stop: Arc::clone(&stop),
             complained: false,
         };
         let handle = thread::Builder::new()
             .name("link".to_owned())
-            .spawn(move || worker.run())
+            .spawn(move || worker.run(&inbox))
             .map_err(|source| LinkError::Socket {
                 namespace: namespace.to_string(),
                 source,
             })?;
         Ok(Self {
-            stop,
             handle: Some(handle),
+            told,
         })
+    }
+
+    /// How to tell it what was done to taps.
+    pub fn changes(&self) -> TapChanges {
+        TapChanges(self.told.clone())
     }
 
     /// Ends the thread.
@@ -67,9 +110,7 @@ impl LinkFollower {
         let Some(handle) = self.handle.take() else {
             return;
         };
-        // Pairs with the load in `Worker::run`.
-        self.stop.store(true, Ordering::Release);
-        handle.thread().unpark();
+        let _ = self.told.send(Told::Stop);
         if handle.join().is_err() {
             tracing::error!("the link thread panicked");
         }
@@ -85,33 +126,49 @@ impl Drop for LinkFollower {
 struct Worker {
     links: Links,
     ports: Vec<FollowedPort>,
-    stop: Arc<AtomicBool>,
     /// A failure is logged once, not every time.
     complained: bool,
 }
 
 impl Worker {
-    fn run(&mut self) {
-        while !self.stop.load(Ordering::Acquire) {
-            for port in &mut self.ports {
-                let carrier = (port.has_carrier)();
-                if carrier == port.carrier {
-                    continue;
-                }
-                let word = if carrier { "up" } else { "lost" };
-                match self.links.set_carrier(&port.tap, carrier) {
-                    Ok(()) => {
-                        port.carrier = carrier;
-                        tracing::info!(port = port.name, tap = port.tap.name, "carrier {word}");
+    fn run(&mut self, inbox: &Receiver<Told>) {
+        loop {
+            self.follow_ports();
+            let next = Instant::now() + POLL;
+            loop {
+                let left = next.saturating_duration_since(Instant::now());
+                match inbox.recv_timeout(left) {
+                    Ok(Told::Tap(port, change)) => {
+                        for followed in self.ports.iter_mut().filter(|p| p.port == port) {
+                            (followed.apply)(change);
+                        }
                     }
-                    Err(e) if !self.complained => {
-                        self.complained = true;
-                        tracing::warn!(port = port.name, "carrier {word}, and its tap's: {e}");
-                    }
-                    Err(_) => {}
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Ok(Told::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
-            thread::park_timeout(POLL);
+        }
+    }
+
+    /// Tells the taps what became of the carriers of their ports.
+    fn follow_ports(&mut self) {
+        for port in &mut self.ports {
+            let carrier = (port.has_carrier)();
+            if carrier == port.carrier {
+                continue;
+            }
+            let word = if carrier { "up" } else { "lost" };
+            match self.links.set_carrier(&port.tap, carrier) {
+                Ok(()) => {
+                    port.carrier = carrier;
+                    tracing::info!(port = port.name, tap = port.tap.name, "carrier {word}");
+                }
+                Err(e) if !self.complained => {
+                    self.complained = true;
+                    tracing::warn!(port = port.name, "carrier {word}, and its tap's: {e}");
+                }
+                Err(_) => {}
+            }
         }
     }
 }

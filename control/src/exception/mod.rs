@@ -2,7 +2,7 @@
 //!
 //! [`Tap`] is the Linux face of a port. [`ExceptionThread`] carries punted packets from the rings
 //! of lcores to taps, and what Linux sends by a tap to the lcore that owns the port.
-//! [`LinkFollower`] lets the carrier of taps follow that of ports. [`Links`] and [`Namespace`] set
+//! [`LinkFollower`] keeps ports and taps in step. [`Links`] and [`Namespace`] set
 //! interfaces up. `docs/exceptions.md` tells it all to an operator.
 
 mod counters;
@@ -15,8 +15,8 @@ mod tap;
 mod thread;
 
 pub use counters::{ExceptionCounters, ExceptionCounts, InjectDrop, TapDrop};
-pub use follow::{FollowedPort, LinkFollower};
+pub use follow::{FollowedPort, LinkFollower, TapChange, TapChanges};
 pub use links::{LinkError, LinkView, Links};
 pub use netns::{Namespace, NamespaceError};
 pub use tap::{Tap, TapError, TapSpec};
-pub use thread::{ExceptionError, ExceptionStats, ExceptionThread, PortTap};
+pub use thread::{ExceptionError, ExceptionHandle, ExceptionThread, PortTap};

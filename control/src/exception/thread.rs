@@ -155,22 +155,10 @@ impl ExceptionThread {
         })
     }
 
-    /// Its counters.
-    pub fn counters(&self) -> &ExceptionCounters {
-        &self.shared.counters
-    }
-
-    /// A handle to the counters that may outlive the thread.
-    pub fn stats(&self) -> ExceptionStats {
-        ExceptionStats {
+    /// A handle that may outlive the thread.
+    pub fn handle(&self) -> ExceptionHandle {
+        ExceptionHandle {
             shared: Arc::clone(&self.shared),
-        }
-    }
-
-    /// Follows a new MTU of a port: frames of the kernel that are longer are dropped.
-    pub fn set_mtu(&self, port: PortId, mtu: u16) {
-        if let Some(limit) = self.shared.limits.get(usize::from(port.0)) {
-            limit.store(u32::from(mtu) + FRAME_OVERHEAD, Ordering::Relaxed);
         }
     }
 
@@ -198,16 +186,24 @@ impl Drop for ExceptionThread {
     }
 }
 
-/// Reads the counters of the exception thread, also after its end.
+/// What other threads ask the exception thread for. Clones are handles of the same thread; its
+/// counters can be read after its end, too.
 #[derive(Debug, Clone)]
-pub struct ExceptionStats {
+pub struct ExceptionHandle {
     shared: Arc<Shared>,
 }
 
-impl ExceptionStats {
+impl ExceptionHandle {
     /// The counters.
     pub fn counters(&self) -> &ExceptionCounters {
         &self.shared.counters
+    }
+
+    /// Follows a new MTU of a port: frames of the kernel that are longer are dropped.
+    pub fn set_mtu(&self, port: PortId, mtu: u16) {
+        if let Some(limit) = self.shared.limits.get(usize::from(port.0)) {
+            limit.store(u32::from(mtu) + FRAME_OVERHEAD, Ordering::Relaxed);
+        }
     }
 }
 
