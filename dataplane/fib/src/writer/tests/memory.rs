@@ -1,0 +1,161 @@
+//! Memory is what the routes need, is bounded while it waits, and comes back.
+
+use super::*;
+
+fn fill(setup: &mut Setup, hop: NexthopIndex, count: u32) -> Vec<IpNet> {
+    // One node for each: /32 in /16 of their own need two, so take /24.
+    let prefix = |i: u32| IpNet::new(std::net::Ipv4Addr::from(i << 16 | 0x100).into(), 24);
+    let prefixes: Vec<IpNet> = (0..count).map(|i| prefix(i).expect("24 bits")).collect();
+    for &prefix in &prefixes {
+        setup.writer.insert(VRF, prefix, hop).expect("room");
+    }
+    prefixes
+}
+
+#[test]
+fn a_flush_gives_all_nodes_back() {
+    let mut setup = Setup::new();
+    let hop = setup.add(port(1));
+    let empty = setup.writer.stats();
+    let prefixes = fill(&mut setup, hop, 3000);
+    let stats = setup.look(|tables, guard| tables.ip4(guard, VRF).stats());
+    assert_eq!((stats.prefixes, stats.nodes), (3000, 3000));
+    assert_eq!(stats.bytes, (65_536 * 4) + 3000 * 1024);
+    assert_eq!(setup.writer.stats().nodes, 3000);
+    for prefix in prefixes {
+        setup.writer.remove(VRF, prefix);
+    }
+    setup.writer.synchronize();
+    let after = setup.writer.stats();
+    assert_eq!(
+        (after.nodes, after.node_bytes),
+        (empty.nodes, empty.node_bytes)
+    );
+    assert!(after.prefix_bytes < empty.prefix_bytes + 100_000);
+}
+
+#[test]
+fn chunks_come_back_one_by_one() {
+    let mut setup = Setup::new();
+    let hop = setup.add(port(1));
+    let prefixes = fill(&mut setup, hop, 2560);
+    let full = setup.writer.stats().node_bytes;
+    for &prefix in &prefixes[..1280] {
+        setup.writer.remove(VRF, prefix);
+    }
+    setup.writer.synchronize();
+    let half = setup.writer.stats().node_bytes;
+    assert!(half <= full * 11 / 20, "{half} of {full} bytes are left");
+    let again = fill(&mut setup, hop, 2560);
+    assert_eq!(
+        setup.writer.stats().node_bytes,
+        full,
+        "the gaps are used again"
+    );
+    assert_eq!(again, prefixes);
+}
+
+#[test]
+fn a_prefix_alone_needs_its_path_and_no_more() {
+    let mut setup = Setup::new();
+    let hop = setup.add(port(1));
+    for (prefix, nodes) in [
+        ("10.0.0.0/16", 0),
+        ("10.0.0.0/17", 1),
+        ("10.0.0.0/24", 1),
+        ("10.0.0.0/25", 2),
+        ("10.0.0.0/32", 2),
+    ] {
+        setup.route(prefix, hop);
+        let count =
+            |setup: &Setup| setup.look(|tables, guard| tables.ip4(guard, VRF).stats().nodes);
+        assert_eq!(count(&setup), nodes, "{prefix}");
+        setup.writer.remove(VRF, net(prefix));
+        assert_eq!(count(&setup), 0, "{prefix}");
+    }
+    setup.route("2001:db8::1/128", hop);
+    assert_eq!(
+        setup.look(|tables, guard| tables.ip6(guard, VRF).stats().nodes),
+        14
+    );
+}
+
+#[test]
+fn what_waits_for_a_preempted_lcore_is_bounded() {
+    let mut setup = Setup::new();
+    let hop = setup.add(port(1));
+    let mut lcore = Domain::register(setup.tables.domain()).expect("room");
+    let (ready, go) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let burst = lcore.read();
+            ready.send(()).expect("the writer waits");
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            drop(burst);
+            lcore.offline();
+        });
+        go.recv().expect("the lcore is in its burst");
+        for turn in 0..12_000 {
+            setup.route("10.0.0.0/32", hop);
+            setup.writer.remove(VRF, net("10.0.0.0/32")); // two nodes
+            assert!(setup.writer.pending() <= 16_386, "turn {turn}");
+        }
+    });
+    let stats = setup.writer.stats();
+    assert!(stats.waits >= 1, "{stats:?}");
+    setup.writer.synchronize();
+    assert_eq!(
+        (setup.writer.stats().nodes, setup.writer.stats().pending),
+        (0, 0)
+    );
+}
+
+#[test]
+fn the_last_index_is_the_last() {
+    let mut setup = Setup::new();
+    let mut count = 0;
+    let error = loop {
+        match setup
+            .writer
+            .add_nexthop(Adjacency::simple(AdjacencyKind::Local).into())
+        {
+            Ok(_) => count += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(
+        (error, count),
+        (FibError::NexthopsExhausted, NexthopIndex::LIMIT - 1)
+    );
+    let last = index(NexthopIndex::LIMIT - 1);
+    assert_eq!(setup.resolve(last, 0).kind(), AdjacencyKind::Local);
+    setup.writer.remove_nexthop(last).expect("no route uses it");
+    assert_eq!(
+        setup.add(port(1)),
+        last,
+        "what was removed is found when all else is taken"
+    );
+}
+
+#[test]
+fn a_writer_may_go_while_readers_stay() {
+    let mut setup = Setup::new();
+    let hop = setup.add(port(1));
+    setup.route("10.0.0.0/32", hop);
+    let mut lcore = Domain::register(setup.tables.domain()).expect("room");
+    let burst = lcore.read();
+    setup.writer.remove(VRF, net("10.0.0.0/32"));
+    setup
+        .writer
+        .replace_nexthop(hop, port(2).into())
+        .expect("it exists");
+    let Setup { tables, writer } = setup;
+    drop(writer);
+    assert_eq!(tables.nexthops().resolve(&burst, hop, 0).port(), PortId(2));
+    assert!(
+        tables
+            .ip4(&burst, VRF)
+            .lookup(&burst, 0x0a00_0000)
+            .is_none()
+    );
+}
