@@ -1,9 +1,10 @@
 //! What the tables should answer, computed without them: for `verify`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ironlane_fib::{Adjacency, AdjacencyKind, NexthopIndex, Writer};
+use ironlane_fib::{Adjacency, AdjacencyKind, Nexthop, NexthopIndex, Writer};
 
 use crate::prefix::{Bits, Prefix};
 use crate::resolve::Wanted;
@@ -94,13 +95,20 @@ impl Rib {
         }
     }
 
-    /// The leaf of exactly this prefix as it was last written.
-    pub fn installed(&self, prefix: IpNet) -> Option<NexthopIndex> {
-        let installed = match prefix {
-            IpNet::V4(_) => self.ip4.node(Prefix::from_net(prefix)?)?.installed,
-            IpNet::V6(_) => self.ip6.node(Prefix::from_net(prefix)?)?.installed,
-        };
-        Some(installed).filter(|installed| !installed.is_none())
+    /// What the tables answer for an address if they are as they were written, and the prefix
+    /// that answers.
+    pub fn answer(&self, address: IpAddr) -> (NexthopIndex, Option<IpNet>) {
+        match address {
+            IpAddr::V4(v4) => self.ip4.written(v4.to_bits()),
+            IpAddr::V6(v6) => self.ip6.written(v6.to_bits()),
+        }
+    }
+
+    /// All nexthop slots as they were written.
+    pub fn written_nexthops(&self) -> impl Iterator<Item = (NexthopIndex, Nexthop)> {
+        self.slots
+            .iter()
+            .filter_map(|slot| Some((slot.index?, self.nexthop(slot.content.as_ref()?).ok()?)))
     }
 
     /// Writes the leaves below a prefix again, as they should be; tells how many were wrong.

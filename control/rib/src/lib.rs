@@ -32,4 +32,4 @@ pub use object::{
 };
 pub use report::CommitReport;
 pub use rib::Rib;
-pub use view::{AdjacencyView, ForwardAdjacency, NexthopView, PathView, RouteFilter, RouteView};
+pub use view::{AdjacencyView, NexthopView, PathView, RouteFilter, RouteView};

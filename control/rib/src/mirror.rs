@@ -10,7 +10,6 @@ use crate::change::{Family, ObjectKind};
 use crate::object::{IfIndex, NeighbourState, Route};
 use crate::prefix::Prefix;
 use crate::rib::Rib;
-use crate::slot::SlotKey;
 use crate::table::{Entry, RouteTable, Table};
 use crate::{body::Bodies, prefix::Bits};
 
@@ -54,17 +53,18 @@ impl Rib {
         }
     }
 
-    /// All hops to neighbours that have a slot in the tables.
+    /// All slots of the tables that stand for one neighbour on a port, whoever uses them: routes
+    /// with that gateway, nexthop objects, the neighbour as a host.
     pub fn hops(&self) -> impl Iterator<Item = HopSlot> {
         self.slots.iter().filter_map(|slot| {
-            let (SlotKey::Hop(hop), Some(index)) = (slot.key, slot.index) else {
+            let (Some(ifindex), Some(gateway)) = self.leads_to(slot.key) else {
                 return None;
             };
-            let (ifindex, gateway) = (hop.ifindex, hop.gateway?);
+            self.state.bindings.get(&ifindex)?;
             let neighbour = self.state.neighbours.get(ifindex, gateway);
             let neighbour = neighbour.map(|neighbour| neighbour.state);
             Some(HopSlot {
-                index,
+                index: slot.index?,
                 ifindex,
                 gateway,
                 neighbour,

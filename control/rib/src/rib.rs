@@ -235,6 +235,7 @@ impl Rib {
         let Some(table) = Table::new(route.table, family) else {
             return;
         };
+        let generation = self.generation(ObjectKind::Routes(family));
         let (key, dead) = BodyKey::new(route);
         let bodies = &mut self.state.bodies;
         // Only to compare with: nothing but the key of this entry is looked at.
@@ -243,7 +244,7 @@ impl Rib {
         let gone = Entry {
             body,
             metric,
-            generation: 0,
+            generation,
             table,
             tos,
             honoured: false,

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use ipnet::IpNet;
 use ironlane_fib::NexthopIndex;
 
 use crate::body::{Bodies, BodyId};
@@ -371,6 +372,19 @@ impl<A: Bits> RouteTable<A> {
             let best = entries.find(|entry| entry.honoured && entry.layer(self.family) == layer);
             Some((cover, *best?))
         })
+    }
+
+    /// The leaf that answers for an address, as it was written, and its prefix.
+    pub(crate) fn written(&self, address: A) -> (NexthopIndex, Option<IpNet>) {
+        let mut covers = (0..=A::LEN).rev().map(|len| Prefix::new(address, len));
+        let found = covers.find_map(|cover| {
+            let node = self
+                .nodes
+                .get(&cover)
+                .filter(|node| !node.installed.is_none())?;
+            Some((node.installed, Some(cover.to_net())))
+        });
+        found.unwrap_or((NexthopIndex::NONE, None))
     }
 
     /// Whether lookups see any route of this prefix.

@@ -142,7 +142,10 @@ pub(crate) fn delete(
             let other = &bodies[entries[at].body].key;
             other.joins_multipath() && body.paths().iter().any(|path| leads(other, path))
         });
-        return found.is_some_and(|at| delete_paths(entries, at, body, bodies));
+        return found.is_some_and(|at| {
+            entries[at].generation = gone.generation;
+            delete_paths(entries, at, body, bodies)
+        });
     }
     let equal = |at: &usize| *bodies[entries[*at].body].key == *body;
     let alike = |at: &usize| same_way(&bodies[entries[*at].body].key, body);

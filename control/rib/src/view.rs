@@ -100,17 +100,6 @@ pub struct NexthopView {
     pub members: Vec<(AdjacencyView, u16)>,
 }
 
-/// An adjacency that lcores forward by, for who keeps neighbours fresh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ForwardAdjacency {
-    /// The slot of the tables.
-    pub nexthop: NexthopIndex,
-    /// The interface.
-    pub ifindex: IfIndex,
-    /// The neighbour on it.
-    pub address: IpAddr,
-}
-
 fn index_number<S: Serializer>(index: &NexthopIndex, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u32(index.raw())
 }
@@ -430,7 +419,7 @@ impl Rib {
     }
 
     /// The interface and the neighbour that a slot of a single hop stands for.
-    fn leads_to(&self, key: SlotKey) -> (Option<IfIndex>, Option<IpAddr>) {
+    pub(crate) fn leads_to(&self, key: SlotKey) -> (Option<IfIndex>, Option<IpAddr>) {
         match key {
             SlotKey::Hop(hop) => (Some(hop.ifindex), hop.gateway),
             SlotKey::Broadcast(ifindex) => (Some(ifindex), None),
@@ -440,17 +429,5 @@ impl Rib {
             },
             SlotKey::Simple(_) | SlotKey::Body(_) => (None, None),
         }
-    }
-
-    /// All adjacencies that lcores forward by. Those that are used keep their neighbours fresh.
-    pub fn forward_adjacencies(&self) -> impl Iterator<Item = ForwardAdjacency> {
-        self.slots.iter().filter_map(|slot| {
-            let forwards = |content: &Content| {
-                matches!(content, Content::Hop(hop) if hop.kind == AdjacencyKind::Forward)
-            };
-            let (ifindex, address) = self.leads_to(slot.key);
-            slot.content.as_ref().filter(|content| forwards(content))?;
-            Some(ForwardAdjacency { nexthop: slot.index?, ifindex: ifindex?, address: address? })
-        })
     }
 }
