@@ -1,0 +1,21 @@
+//! Moving a thread to another network namespace.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::sched::{CloneFlags, setns};
+
+use super::NetlinkError;
+
+/// Moves this thread, for good, to the network namespace at a path; nowhere if there is none.
+/// Sockets that it opens later, and what it sees of `/proc/sys/net`, belong to that namespace.
+pub(super) fn enter(netns: Option<&Path>) -> Result<(), NetlinkError> {
+    let Some(path) = netns else { return Ok(()) };
+    let refused = |source: io::Error| NetlinkError::Namespace {
+        path: PathBuf::from(path),
+        source,
+    };
+    let file = File::open(path).map_err(refused)?;
+    setns(&file, CloneFlags::CLONE_NEWNET).map_err(|errno| refused(errno.into()))
+}
