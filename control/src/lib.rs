@@ -3,7 +3,6 @@
 pub mod api;
 pub mod cli;
 pub mod config;
-pub mod daemon;
 pub mod exception;
 pub mod log;
 pub mod netlink;
