@@ -1,4 +1,4 @@
-//! What runs on lcores: EAL wrappers, stages, the poll loop.
+#![doc = include_str!("../README.md")]
 
 pub mod burst;
 pub mod dataplane;

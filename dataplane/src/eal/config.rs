@@ -1,7 +1,7 @@
 //! How to start EAL, and what its command line then is.
 
 use super::EalError;
-use super::host::{CpuList, Hugepages};
+use super::host::{CpuList, Hugepages, has_hugetlbfs};
 
 /// Settings of EAL. Plain data; [`Eal::start`](super::Eal::start) takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +83,9 @@ impl EalConfig {
         args.push(format!("0@({})", list.join(",")));
         match self.memory {
             Memory::Hugepages { mib } => {
+                if self.file_prefix.is_some() && !has_hugetlbfs() {
+                    return Err(EalError::NoHugetlbfs);
+                }
                 Hugepages::read()
                     .ok_or(EalError::HugepagesUnsupported)?
                     .check(mib.unwrap_or(1))?;

@@ -28,6 +28,12 @@ pub enum EalError {
     /// The kernel was built without hugepages.
     #[error("this kernel has no hugepages (/sys/kernel/mm/hugepages); set memory = \"no-huge\"")]
     HugepagesUnsupported,
+    /// Hugepages in files, and no file system for them.
+    #[error(
+        "no hugetlbfs is mounted, which a file_prefix needs; run: mkdir -p /dev/hugepages && \
+         mount -t hugetlbfs nodev /dev/hugepages, or leave file_prefix out"
+    )]
+    NoHugetlbfs,
     /// A CPU that does not exist, or that this process may not use.
     #[error(
         "CPU {cpu} is not there for this process; it may use {allowed} \

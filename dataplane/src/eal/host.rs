@@ -119,6 +119,15 @@ impl Hugepages {
     }
 }
 
+/// Whether there is a file system for hugepages.
+pub(super) fn has_hugetlbfs() -> bool {
+    fs::read_to_string("/proc/mounts").is_ok_and(|mounts| {
+        mounts
+            .lines()
+            .any(|line| line.split(' ').nth(2) == Some("hugetlbfs"))
+    })
+}
+
 /// Whether hugepages of another size than the default one (1 GiB, say) are free.
 fn other_sizes_free() -> bool {
     let Ok(sizes) = fs::read_dir("/sys/kernel/mm/hugepages") else {
