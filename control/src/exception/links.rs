@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 
 use futures::TryStreamExt;
 use ipnet::IpNet;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, State};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec};
 use tokio::runtime::{Builder, Runtime};
 
@@ -167,9 +167,25 @@ impl Links {
         )
     }
 
-    /// Gives a tap a carrier, or takes it.
+    /// Gives a tap a carrier, or takes it, and lets everybody know at once.
+    ///
+    /// The kernel tells of lost carriers, on the whole machine, once a second at most; the loss
+    /// at a tap is often the second one, after that of whatever the port is connected to. A
+    /// change of the operational state in the same request is told without delay, with flags that
+    /// say that the carrier is gone; the kernel corrects the state (from dormant to down) when it
+    /// gets round to it. A carrier that comes is told at once anyway.
     pub fn set_carrier(&self, link: &LinkView, on: bool) -> Result<(), LinkError> {
-        self.set(link, || "setting its carrier".to_owned(), |b| b.carrier(on))
+        self.set(
+            link,
+            || "setting its carrier".to_owned(),
+            |b| {
+                if on {
+                    b.carrier(true)
+                } else {
+                    b.carrier(false).operstate(State::Dormant.into())
+                }
+            },
+        )
     }
 
     /// Renames a link, which must be down.
