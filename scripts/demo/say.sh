@@ -3,7 +3,7 @@
 #   step TEXT COMMAND...   runs COMMAND, prints one line with its verdict and time, remembers it
 #   note TEXT              what the running step wants to have seen beside its verdict
 #   row NAME VALUE         a line of the summary table
-#   wait_until S COMMAND   until COMMAND succeeds, at most S seconds
+#   wait_until S COMMAND   until COMMAND succeeds (in a subshell), at most S seconds; then what it said last
 
 STEPS_OK=0
 STEPS_FAILED=()
@@ -42,12 +42,13 @@ step() {
 }
 
 wait_until() {
-    local end
+    local end said
     end=$(awk -v n="$(now)" -v s="$1" 'BEGIN { print n + s }')
     shift
-    until "$@"; do
+    until said=$("$@" 2>&1); do
         if awk -v n="$(now)" -v e="$end" 'BEGIN { exit !(n > e) }'; then
             echo "gave up waiting for: $*"
+            echo "$said"
             return 1
         fi
         sleep 0.1
