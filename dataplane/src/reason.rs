@@ -189,10 +189,6 @@ drop_reasons! {
         /// Arrived by a port that is set down.
         RxPortDown = "rx_port_down",
     }
-    Inject {
-        /// Written to a tap whose port is gone.
-        InjectNoPort = "inject_no_port",
-    }
     Classify {
         /// Frame ends inside its Ethernet header or VLAN tag.
         EthTruncated = "eth_truncated",

@@ -22,9 +22,10 @@ mod frame;
 mod operator;
 mod outcome;
 mod pcap;
+mod running;
 mod whole_dp;
 
 pub use frame::{FrameBuilder, Injected, expect_forwarded, mac};
-pub use outcome::{Event, Outcome};
+pub use outcome::{Event, Outcome, take_seen};
 pub use pcap::{Capture, PcapError};
 pub use whole_dp::{Settings, WholeDp};

@@ -1,7 +1,7 @@
 //! What became of the frames of one test step, and the claims that a test makes about it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use ironlane_dataplane::lcore::CounterSnapshot;
@@ -59,6 +59,16 @@ pub struct Outcome {
     ring_full: RefCell<HashMap<PuntReason, u64>>,
     handoffs: Cell<bool>,
     closed: Cell<bool>,
+}
+
+thread_local! {
+    /// Reasons that tests on this thread claimed, and that were there.
+    static SEEN: RefCell<(HashSet<DropReason>, HashSet<PuntReason>)> = RefCell::default();
+}
+
+/// Drop and punt reasons that steps on this thread claimed and found, since the last call.
+pub fn take_seen() -> (HashSet<DropReason>, HashSet<PuntReason>) {
+    SEEN.take()
 }
 
 fn add(traffic: &mut Traffic, place: usize, len: usize) {
@@ -298,6 +308,10 @@ impl Outcome {
         let received: u64 = self.received.values().map(|(packets, _)| packets).sum();
         let rx = self.counts.stage(StageId::Rx);
         assert_eq!(rx.packets, received, "packets of stage rx");
+        SEEN.with_borrow_mut(|(drops, punts)| {
+            drops.extend(self.drops.borrow().keys().map(|(_, reason)| *reason));
+            punts.extend(self.punts.borrow().keys().map(|(_, reason)| *reason));
+        });
     }
 
     #[track_caller]

@@ -83,9 +83,6 @@ fn check(bytes: &[u8], len: usize, nic: RxChecksum) -> Result<Header, DropReason
         if header_len < HEADER_LEN_BYTES {
             return Err(DropReason::Ip4BadIhl);
         }
-        if header_len > bytes.len() {
-            return Err(DropReason::Ip4Truncated);
-        }
         flags |= Info::OPTIONS;
     }
     // (5) and (1): the datagram holds its header, and the frame holds the datagram.
@@ -95,12 +92,14 @@ fn check(bytes: &[u8], len: usize, nic: RxChecksum) -> Result<Header, DropReason
     if usize::from(total_len) > len {
         return Err(DropReason::Ip4Truncated);
     }
+    // Within the first segment, since it is within the frame and has at most 60 bytes.
+    let header = bytes.get(..header_len).ok_or(DropReason::Ip4Truncated)?;
     // (2)
     let valid = match nic {
         RxChecksum::Good => true,
         RxChecksum::Bad => false,
         RxChecksum::Unknown if flags == 0 => ip.is_checksum_valid(),
-        RxChecksum::Unknown => checksum::is_valid(&bytes[..header_len]),
+        RxChecksum::Unknown => checksum::is_valid(header),
     };
     if !valid {
         return Err(DropReason::Ip4BadChecksum);
@@ -201,7 +200,7 @@ mod tests {
             (with(0, 0x65), DropReason::Ip4BadVersion),
             (with(0, 0x44), DropReason::Ip4BadIhl),
             (with(0, 0x40), DropReason::Ip4BadIhl),
-            (with(0, 0x4f), DropReason::Ip4Truncated),
+            (with(0, 0x4f), DropReason::Ip4BadLength),
             (with(3, 19), DropReason::Ip4BadLength),
             (with(3, 29), DropReason::Ip4Truncated),
             (with(12, 0), DropReason::Ip4MartianSource),

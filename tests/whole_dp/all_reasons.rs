@@ -1,0 +1,188 @@
+//! Every drop and punt reason is the subject of a test. The two matches below name the tests; a
+//! new reason does not compile until it has one, and a test that does not bring its reason about
+//! fails here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ironlane_dataplane::reason::{DropReason, PuntReason, drops_page};
+use ironlane_tests::take_seen;
+
+use crate::{
+    control, ethernet, exceptions, glean, ip4_rules, ip6_rules, local, local_groups, ports,
+};
+
+/// A test, to run here again; or why none is possible in this process.
+enum Subject {
+    Test(fn()),
+    Elsewhere(&'static str),
+}
+
+use Subject::{Elsewhere, Test};
+
+fn test_of_drop(reason: DropReason) -> Subject {
+    use DropReason as D;
+    Test(match reason {
+        D::RxPortDown | D::TxPortDown => ports::a_port_that_is_down_takes_and_sends_nothing,
+        D::EthTruncated => ethernet::runts_end_inside_their_header,
+        D::EthScatteredHeader => ethernet::headers_that_cannot_be_joined_are_dropped,
+        D::EthNotForUs => ethernet::frames_for_other_stations_are_not_forwarded,
+        D::EthGroupSource | D::EthOwnSource => ethernet::senders_that_cannot_be_are_not_believed,
+        D::EthMacControl => ethernet::pause_frames_end_at_the_port,
+        D::EthReservedVlan | D::EthUnknownVlan => {
+            ethernet::tags_of_vlans_that_are_not_configured_are_dropped
+        }
+        D::EthUnknownType => ethernet::types_that_nothing_handles_are_dropped,
+        D::EthBadLength => ethernet::lengths_beyond_the_frame_are_dropped,
+        D::EthUnknownLlc | D::EthBpdu => control::other_llc_is_dropped_by_name,
+        D::ArpTruncated | D::ArpBadType | D::ArpBadLength | D::ArpBadOp | D::ArpBadSender => {
+            control::arp_that_cannot_be_meant_is_dropped
+        }
+        D::Ip4Truncated | D::Ip4BadVersion | D::Ip4BadIhl | D::Ip4BadLength => {
+            ip4_rules::headers_that_break_a_rule_are_dropped_by_name
+        }
+        D::Ip4BadChecksum => ip4_rules::checksums_are_judged_over_options_and_by_the_nic,
+        D::Ip4MartianSource => ip4_rules::sources_that_no_host_can_have_are_martians,
+        D::Ip4MartianDestination => {
+            ip4_rules::destinations_that_no_host_can_have_are_martians_although_a_default_route_covers_them
+        }
+        D::Ip4MulticastNoRoute | D::Ip4MulticastBadMac | D::Ip6MulticastNoRoute => {
+            local_groups::multicast_data_without_a_route_is_dropped
+        }
+        D::Ip4DirectedBroadcast => local_groups::directed_broadcasts_are_neither_forwarded_nor_exploded,
+        D::Ip4GroupFrame => ip4_rules::unicast_in_frames_to_groups_is_never_forwarded,
+        D::Ip4LinkLocal => ip4_rules::link_local_addresses_are_not_forwarded,
+        D::Ip4TtlExpired | D::Ip6HopLimitExpired => {
+            exceptions::an_expired_ttl_that_no_error_may_answer_is_dropped
+        }
+        D::Ip4TooBig | D::Ip6TooBig => {
+            exceptions::a_packet_too_big_that_no_error_may_answer_is_dropped
+        }
+        D::Ip4NoRoute | D::Ip4Unreachable | D::Ip4Prohibit => {
+            exceptions::routes_that_lead_nowhere_are_silent_to_errors
+        }
+        D::Ip6NoRoute | D::Ip6Unreachable | D::Ip6Prohibit => {
+            exceptions::routes_that_lead_nowhere_are_silent_to_errors
+        }
+        D::Ip4Blackhole | D::Ip4AdjacencyDrop | D::Ip6Blackhole | D::Ip6AdjacencyDrop => {
+            exceptions::blackholes_swallow_whatever_the_packet_is
+        }
+        D::Ip6Truncated | D::Ip6BadVersion => {
+            ip6_rules::headers_that_break_a_rule_are_dropped_by_name
+        }
+        D::Ip6MartianSource | D::Ip6MartianDestination | D::Ip6MulticastScope => {
+            ip6_rules::impossible_addresses_are_martians
+        }
+        D::Ip6GroupFrame => ip6_rules::unicast_in_frames_to_groups_is_never_forwarded,
+        D::Ip6LinkLocal => ip6_rules::link_local_sources_stay_on_their_link,
+        D::GleanPoliced => glean::one_unresolved_adjacency_does_not_take_the_kernel_from_another,
+        D::PuntPoliced => ports::a_policer_holds_one_reason_back_and_no_other,
+        D::PuntRingFull => ports::a_full_punt_ring_is_a_drop_and_leaves_the_other_priorities_alone,
+        D::HandoffRingFull => ports::a_full_hand_off_ring_is_a_drop_at_the_port_beyond,
+        D::TxQueueFull => ports::a_full_transmit_queue_is_a_drop,
+        D::TxChained => {
+            return Elsewhere("needs a device that cannot send chains; ring ports can");
+        }
+    })
+}
+
+pub fn test_of_punt(reason: PuntReason) -> fn() {
+    use PuntReason as P;
+    match reason {
+        P::Isis => control::isis_goes_to_the_kernel_in_llc_frames_and_in_jumbo_ones,
+        P::Lacp | P::Lldp | P::Cdp => control::discovery_and_aggregation_go_to_the_kernel,
+        P::Arp => control::arp_goes_to_the_kernel,
+        P::Ospf | P::Bgp | P::Bfd | P::Vrrp | P::Pim | P::Ldp | P::Rip | P::Eigrp | P::Babel => {
+            local::each_protocol_to_the_router_has_its_reason_in_both_families
+        }
+        P::Rsvp | P::Ike | P::Dhcp | P::Ipsec | P::Local => {
+            local::each_protocol_to_the_router_has_its_reason_in_both_families
+        }
+        P::Nd | P::Mld => local_groups::neighbour_and_listener_discovery_go_to_the_kernel,
+        P::Igmp | P::LinkMulticast => local_groups::control_groups_of_the_link_go_to_the_kernel,
+        P::Icmp => local::icmp_of_every_type_for_the_router_goes_to_it,
+        P::Broadcast => local_groups::broadcasts_of_the_arrival_link_go_to_the_kernel,
+        P::KernelRoute | P::NoRoute | P::Unreachable | P::Prohibit => {
+            exceptions::routes_that_lead_nowhere_are_answered_by_linux
+        }
+        P::Glean => glean::packets_to_an_unresolved_nexthop_go_to_linux,
+        P::TtlExpired => exceptions::expired_ttl_goes_to_linux_and_nowhere_else,
+        P::TooBig | P::FragmentNeeded => exceptions::what_is_larger_than_the_mtu_goes_to_linux,
+        P::Ip4Options => exceptions::options_go_to_linux,
+        P::RouterAlert | P::Ip6HopByHop => exceptions::hop_by_hop_options_go_to_linux,
+        P::BeyondScope => ip6_rules::link_local_sources_stay_on_their_link,
+    }
+}
+
+/// A test with the reasons that it is said to bring about.
+struct Claimed {
+    test: fn(),
+    drops: BTreeSet<DropReason>,
+    punts: BTreeSet<PuntReason>,
+}
+
+impl Claimed {
+    fn of(test: fn()) -> Self {
+        Self {
+            test,
+            drops: BTreeSet::new(),
+            punts: BTreeSet::new(),
+        }
+    }
+}
+
+#[test]
+pub fn every_reason_is_brought_about_by_its_test() {
+    let mut tests: BTreeMap<usize, Claimed> = BTreeMap::new();
+    for &reason in DropReason::ALL {
+        match test_of_drop(reason) {
+            Test(test) => {
+                let entry = tests.entry(test as usize);
+                entry
+                    .or_insert_with(|| Claimed::of(test))
+                    .drops
+                    .insert(reason);
+            }
+            Elsewhere(why) => println!("{reason}: {why}"),
+        }
+    }
+    for &reason in PuntReason::ALL {
+        let test = test_of_punt(reason);
+        let entry = tests.entry(test as usize);
+        entry
+            .or_insert_with(|| Claimed::of(test))
+            .punts
+            .insert(reason);
+    }
+    let one_cpu = std::thread::available_parallelism().map_or(1, usize::from) == 1;
+    for Claimed { test, drops, punts } in tests.into_values() {
+        let _ = take_seen();
+        test();
+        let (seen_drops, seen_punts) = take_seen();
+        for reason in drops {
+            let excused = one_cpu && reason == DropReason::HandoffRingFull;
+            assert!(
+                seen_drops.contains(&reason) || excused,
+                "its test brings no drop {reason}"
+            );
+        }
+        for reason in punts {
+            assert!(
+                seen_punts.contains(&reason),
+                "its test brings no punt {reason}"
+            );
+        }
+    }
+}
+
+#[test]
+pub fn the_page_of_reasons_is_the_programs_list() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/drops.md");
+    if std::env::var_os("IRONLANE_BLESS").is_some() {
+        std::fs::write(&path, drops_page()).unwrap();
+    }
+    let page = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        page == drops_page(),
+        "docs/drops.md is stale; run: IRONLANE_BLESS=1 cargo test -p ironlane-tests --test whole_dp page"
+    );
+}

@@ -1,0 +1,237 @@
+//! Every malformed frame of the collection, with the verdict that its RFC asks for.
+//!
+//! The collection says for each frame what a router must do (`action`), what else conforms
+//! (`also_ok`), and which ICMP error is due. Here an action has been taken if the frame was
+//! forwarded, punted or dropped; and beyond `also_ok` the following are right as well, for the
+//! reason given:
+//!
+//! - a drop with an ICMP error: a punt by which the kernel sends that error;
+//! - "forward, in fragments": a punt by which the kernel fragments and forwards;
+//! - what [`DEVIATIONS`] lists, case by case.
+
+use std::collections::BTreeMap;
+
+use ironlane_dataplane::reason::{DropReason, PuntReason};
+use ironlane_tests::data::{self, Expectation};
+use ironlane_tests::{Event, WholeDp, expect_forwarded, mac};
+
+/// What the data plane did with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Forwarded,
+    Punted(PuntReason),
+    Dropped(DropReason),
+}
+
+/// Cases whose verdict here is neither the action nor in `also_ok`, and why that is right.
+const DEVIATIONS: &[(&str, Done, &str)] = &[
+    (
+        "ok-v4-vlan100",
+        Done::Dropped(DropReason::EthUnknownVlan),
+        "the collection has VLAN 100 configured on the port; there are no sub-interfaces yet",
+    ),
+    (
+        "v4-icmp-redirect-case",
+        Done::Punted(PuntReason::Glean),
+        "the neighbour on the arrival link has no MAC yet: Linux resolves it and forwards",
+    ),
+];
+
+/// Categories judged by the kernel so far: what is addressed to the router goes to it whole.
+const KERNELS: &[(&str, PuntReason, &str)] = &[
+    (
+        "ipsec",
+        PuntReason::Ipsec,
+        "ESP and AH are the kernel's until Ironlane has IPsec",
+    ),
+    ("ipsec", PuntReason::Ike, "so is their encapsulation in UDP"),
+];
+
+/// The router of the collection's context.
+fn context() -> WholeDp {
+    let mut dp = WholeDp::new()
+        // Its MTU is 1500 for output; some cases need frames longer than that to arrive.
+        .port_with("p0", "192.0.2.1/24 2001:db8:0:1::1/64", 9000, (1, 1))
+        .port("p1", "198.51.100.1/24 2001:db8:0:2::1/64");
+    for route in ["203.0.113.0/24", "default"] {
+        dp.route(&format!("{route} via 198.51.100.9"));
+    }
+    for route in ["2001:db8:f::/48", "default6"] {
+        dp.route(&format!("{route} via 2001:db8:0:2::9"));
+    }
+    dp.neighbour("198.51.100.9 dev p1 lladdr 02::9")
+        .neighbour("2001:db8:0:2::9 dev p1 lladdr 02::9");
+    dp
+}
+
+fn replay(dp: &mut WholeDp, frame: &[u8]) -> Done {
+    let src = dp.mac("p1");
+    let out = dp.send("p0", frame);
+    let (events, drops) = out.take_events();
+    let done = match (&events[..], &drops[..]) {
+        ([], [(port, reason, 1)]) => {
+            out.dropped(port, *reason);
+            Done::Dropped(*reason)
+        }
+        (
+            [
+                Event::Punted {
+                    port,
+                    reason,
+                    bytes,
+                },
+            ],
+            [],
+        ) => {
+            assert_eq!(
+                (&port[..], &bytes[..]),
+                ("p0", frame),
+                "a punt is what arrived"
+            );
+            Done::Punted(*reason)
+        }
+        ([Event::Sent { port, bytes }], []) => {
+            assert_eq!(port, "p1");
+            assert_eq!(*bytes, expect_forwarded(frame, mac("02::9"), src));
+            Done::Forwarded
+        }
+        other => panic!("not one verdict: {other:?}"),
+    };
+    out.nothing_else();
+    done
+}
+
+/// True if the kernel answers a packet punted for this reason with an ICMP error.
+fn kernel_answers(reason: PuntReason) -> bool {
+    matches!(
+        reason,
+        PuntReason::TtlExpired
+            | PuntReason::TooBig
+            | PuntReason::NoRoute
+            | PuntReason::BeyondScope
+            | PuntReason::Ip4Options
+            | PuntReason::Ip6HopByHop
+            // At the destination itself: protocol unreachable, parameter problem.
+            | PuntReason::Local
+    )
+}
+
+fn is_right(case: &Expectation, done: Done) -> bool {
+    if let Some((_, expected, _)) = DEVIATIONS.iter().find(|(id, _, _)| *id == case.id) {
+        return done == *expected;
+    }
+    let action = match done {
+        Done::Forwarded => "forward",
+        Done::Punted(_) => "punt",
+        Done::Dropped(_) => "drop",
+    };
+    if case.action == action || case.also_ok.iter().any(|other| other == action) {
+        return true;
+    }
+    match done {
+        Done::Punted(reason) if case.action == "drop" && case.icmp.is_some() => {
+            kernel_answers(reason)
+        }
+        Done::Punted(PuntReason::FragmentNeeded) => {
+            case.reason == "fragment" || case.also_ok.iter().any(|other| other == "forward")
+        }
+        Done::Punted(reason) => KERNELS
+            .iter()
+            .any(|(category, r, _)| case.category == *category && reason == *r),
+        _ => false,
+    }
+}
+
+#[test]
+pub fn every_malformed_frame_gets_the_verdict_that_its_rfc_asks_for() {
+    let mut dp = context();
+    let mut wrong = Vec::new();
+    let cases = data::malformed();
+    assert_eq!(cases.len(), 372);
+    for (case, frame) in &cases {
+        let done = replay(&mut dp, frame);
+        if !is_right(case, done) {
+            wrong.push(format!(
+                "{}: {done:?}, but {} asks for {} ({}), icmp {:?}, also {:?}",
+                case.id, case.rfc, case.action, case.reason, case.icmp, case.also_ok
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+pub fn a_drop_is_for_the_reason_that_the_collection_gives() {
+    // Its reasons and ours, where both mean one thing.
+    let same = BTreeMap::from([
+        (
+            "l2-truncated",
+            &["eth_truncated", "eth_bad_length", "eth_unknown_vlan"][..],
+        ),
+        ("l2-not-for-us", &["eth_not_for_us"]),
+        ("l2-bad-source", &["eth_group_source"]),
+        ("l2-own-source", &["eth_own_source"]),
+        ("l2-bcast-l3-unicast", &["ip4_group_frame"]),
+        (
+            "l2-mcast-l3-unicast",
+            &["ip4_group_frame", "ip6_group_frame"],
+        ),
+        ("l2-unknown-ethertype", &["eth_unknown_type"]),
+        ("l2-unknown-vlan", &["eth_unknown_vlan"]),
+        ("l2-reserved-vlan", &["eth_reserved_vlan"]),
+        ("l2-mac-control", &["eth_mac_control"]),
+        ("ip4-truncated", &["ip4_truncated"]),
+        ("ip4-bad-version", &["ip4_bad_version"]),
+        ("ip4-bad-ihl", &["ip4_bad_ihl"]),
+        ("ip4-bad-length", &["ip4_bad_length"]),
+        ("ip4-bad-checksum", &["ip4_bad_checksum"]),
+        ("ip4-martian-source", &["ip4_martian_source"]),
+        ("ip4-martian-destination", &["ip4_martian_destination"]),
+        ("ip4-linklocal", &["ip4_link_local"]),
+        ("ip4-directed-broadcast", &["ip4_directed_broadcast"]),
+        ("ip4-ttl-exceeded", &["ip4_ttl_expired"]),
+        ("ip4-mcast-no-route", &["ip4_multicast_no_route"]),
+        ("l2-mcast-mismatch", &["ip4_multicast_bad_mac"]),
+        ("ip6-truncated", &["ip6_truncated"]),
+        ("ip6-bad-version", &["ip6_bad_version"]),
+        ("ip6-martian-source", &["ip6_martian_source"]),
+        ("ip6-martian-destination", &["ip6_martian_destination"]),
+        ("ip6-hop-limit", &["ip6_hop_limit_expired"]),
+        (
+            "ip6-mcast",
+            &["ip6_multicast_scope", "ip6_multicast_no_route"],
+        ),
+        ("arp-truncated", &["arp_truncated"]),
+        ("arp-bad-type", &["arp_bad_type"]),
+        ("arp-bad-length", &["arp_bad_length"]),
+        ("arp-bad-op", &["arp_bad_op"]),
+        ("arp-bad-sender", &["arp_bad_sender"]),
+    ]);
+    let mut dp = context();
+    let mut compared = 0;
+    for (case, frame) in data::malformed() {
+        let Done::Dropped(reason) = replay(&mut dp, &frame) else {
+            continue;
+        };
+        // What is behind a label is not looked at: MPLS is an unknown type as yet.
+        if case.category == "mpls" {
+            continue;
+        }
+        if let Some(names) = same.get(&case.reason[..]) {
+            assert!(
+                names.contains(&reason.name()),
+                "{}: {} here {reason}",
+                case.id,
+                case.reason
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared > 120, "{compared}");
+}
