@@ -1,0 +1,247 @@
+//! The daemon: its parts put together, in order, and taken apart in the other one.
+//!
+//! ```text
+//! lock -> EAL, data plane -> kernel ends -> taps -> exception thread, link thread -> mirror -> API
+//! ```
+//!
+//! Each step needs those before it, and what fails takes back all that was made: taps and ports go
+//! when their owners are dropped. The end is the way back: nobody asks any more (API), nothing is
+//! written any more (mirror), nothing goes to Linux (exception thread, and with it the taps),
+//! then lcores, ports and memory.
+
+mod faces;
+mod kernel;
+mod lock;
+mod notify;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ironlane_dataplane::dataplane::{Dataplane, DataplaneError, StopReport};
+use ironlane_dataplane::eal::{Eal, EalError};
+use ironlane_fib::{Tables, Writer};
+use ironlane_rcu::Domain;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::api::{Parts, ServeError, Service, Socket, serve};
+use crate::config::{Config, machine};
+use crate::exception::{ExceptionError, ExceptionThread, LinkError, LinkFollower};
+use crate::log::LogControl;
+use crate::netlink::{Mirror, NetlinkError};
+
+pub use faces::{Face, FaceError};
+pub use lock::{LockError, RunLock};
+
+/// Why the daemon did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Logs cannot be written.
+    #[error("{0}")]
+    Log(String),
+    /// The machine lacks something, each in a line with its cure.
+    #[error("{}", .0.join("\n"))]
+    Machine(Vec<String>),
+    /// Another daemon runs.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// DPDK did not start.
+    #[error(transparent)]
+    Eal(#[from] EalError),
+    /// A port, or an lcore.
+    #[error(transparent)]
+    Dataplane(#[from] DataplaneError),
+    /// A tap, or the kernel end of a device.
+    #[error(transparent)]
+    Face(#[from] FaceError),
+    /// The exception thread.
+    #[error(transparent)]
+    Exception(#[from] ExceptionError),
+    /// The link thread.
+    #[error("link thread: {0}")]
+    Link(#[from] LinkError),
+    /// The mirror.
+    #[error(transparent)]
+    Mirror(#[from] NetlinkError),
+    /// The API.
+    #[error(transparent)]
+    Api(#[from] ServeError),
+    /// A thread pool or a signal handler.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// How it failed.
+        source: std::io::Error,
+    },
+    /// It ran, and something was wrong at the end.
+    #[error("{0}")]
+    Unclean(String),
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// `file` is where `config` came from. Blocks; must not be called on an async runtime.
+pub fn run(config: Config, file: &Path) -> Result<(), DaemonError> {
+    let log = LogControl::start(&config.daemon.log).map_err(DaemonError::Log)?;
+    let lock = RunLock::take(&config.daemon.run_dir)?;
+    let lacks = machine::check(&config);
+    if !lacks.is_empty() {
+        return Err(DaemonError::Machine(lacks));
+    }
+    tracing::info!(
+        "ironlane {} starts from {}",
+        env!("CARGO_PKG_VERSION"),
+        file.display()
+    );
+    let eal = Eal::start(&config.eal())?;
+    let outcome = run_parts(eal, config, file, log);
+    eal.shutdown();
+    drop(lock);
+    if outcome.is_ok() {
+        tracing::info!("stopped");
+    }
+    outcome
+}
+
+/// All that needs EAL.
+fn run_parts(eal: Eal, config: Config, file: &Path, log: LogControl) -> Result<(), DaemonError> {
+    let running = Running::start(eal, config, file, log)?;
+    notify::notify("READY=1");
+    let outcome = running.wait();
+    notify::notify("STOPPING=1");
+    let report = running.stop();
+    outcome?;
+    report.map_or(Ok(()), |report| judge(&report))
+}
+
+/// What the stop report says, in words if it is not good.
+fn judge(report: &StopReport) -> Result<(), DaemonError> {
+    for pool in &report.pools {
+        tracing::debug!(
+            pool = pool.name,
+            size = pool.size,
+            before = pool.in_use_before,
+            after = pool.in_use,
+            "packet buffers in use"
+        );
+    }
+    if report.is_clean() {
+        return Ok(());
+    }
+    let mut faults = report.failed.clone();
+    let leaks = report.pools.iter().filter(|pool| pool.in_use > 0);
+    faults.extend(leaks.map(|pool| format!("mempool {}: {} buffers lost", pool.name, pool.in_use)));
+    if faults.is_empty() {
+        faults.push("the counters of lcores do not balance".to_owned());
+    }
+    Err(DaemonError::Unclean(faults.join("\n")))
+}
+
+/// The running parts. Fields are dropped in this order, should a later one not start.
+struct Running {
+    runtime: Runtime,
+    api: JoinHandle<Result<(), ServeError>>,
+    stop_api: oneshot::Sender<()>,
+    mirror: Mirror,
+    follower: LinkFollower,
+    exception: ExceptionThread,
+    dataplane: Arc<Dataplane>,
+}
+
+impl Running {
+    fn start(eal: Eal, config: Config, file: &Path, log: LogControl) -> Result<Self, DaemonError> {
+        let domain = Domain::new();
+        let tables = Arc::new(Tables::new(&domain));
+        let writer = Writer::new(Arc::clone(&tables), Arc::clone(&domain));
+        let mut dataplane =
+            Dataplane::start(eal, &config.dataplane(), Arc::clone(&tables), &domain)?;
+        faces::arrange_peers(&config, dataplane.ports())?;
+        let channel = dataplane.take_exception();
+        let dataplane = Arc::new(dataplane);
+        let taps = faces::make_taps(&config, &dataplane)?;
+        let faces = faces::faces(dataplane.ports(), &taps);
+        let links: Vec<_> = taps.iter().map(|tap| tap.tap.link().clone()).collect();
+        // A data plane that has just started has its channel.
+        let channel = channel.ok_or(DataplaneError::NoLcores)?;
+        let exception = ExceptionThread::start(channel, taps)?;
+        let followed = faces::followed(&dataplane, links, &exception.handle());
+        let follower = LinkFollower::start(&faces::namespace(&config), followed)?;
+        let mirror = kernel::mirror(&config, &faces, writer, follower.changes())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("api")
+            .enable_all()
+            .build()
+            .map_err(|source| DaemonError::System {
+                what: "threads of the API",
+                source,
+            })?;
+        let socket = Socket::bind(&config.daemon.socket, config.daemon.socket_group.as_deref())?;
+        let parts = Parts {
+            config,
+            config_file: file.to_owned(),
+            log,
+            dataplane: Arc::clone(&dataplane),
+            tables,
+            exception: exception.handle(),
+            mirror: mirror.handle(),
+        };
+        let (stop_api, stopped) = oneshot::channel();
+        let api = runtime.spawn(async move {
+            let stop = async {
+                let _ = stopped.await;
+            };
+            serve(Service::new(parts), socket, stop).await
+        });
+        Ok(Self {
+            runtime,
+            api,
+            stop_api,
+            mirror,
+            follower,
+            exception,
+            dataplane,
+        })
+    }
+
+    /// Waits for a signal to stop, or for the API to end by itself.
+    fn wait(&self) -> Result<(), DaemonError> {
+        let failed = |source| DaemonError::System {
+            what: "signals",
+            source,
+        };
+        self.runtime.block_on(async {
+            let mut term = signal(SignalKind::terminate()).map_err(failed)?;
+            let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
+            tokio::select! {
+                _ = term.recv() => tracing::info!("SIGTERM: stopping"),
+                _ = int.recv() => tracing::info!("SIGINT: stopping"),
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes all apart.
+    fn stop(self) -> Option<StopReport> {
+        let _ = self.stop_api.send(());
+        if let Ok(Err(e)) = self.runtime.block_on(self.api) {
+            tracing::error!("{e}");
+        }
+        self.runtime.shutdown_timeout(Duration::from_secs(2));
+        tracing::debug!("the API has ended");
+        self.mirror.stop();
+        tracing::debug!("the mirror has ended");
+        self.follower.stop();
+        self.exception.stop();
+        tracing::debug!("taps are gone");
+        let dataplane = Arc::into_inner(self.dataplane);
+        if dataplane.is_none() {
+            tracing::error!("somebody still uses the data plane; its buffers are not checked");
+        }
+        dataplane.map(Dataplane::stop)
+    }
+}

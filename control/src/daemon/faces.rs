@@ -1,0 +1,227 @@
+//! The Linux faces of ports: taps, and the kernel ends of `net_tap` devices.
+
+use std::sync::Arc;
+
+use ironlane_dataplane::dataplane::{Dataplane, PortInfo};
+use ironlane_dataplane::eal::LinkState;
+use ironlane_fib::PortId;
+
+use crate::config::{Config, Port};
+use crate::exception::peer::{self, PeerError, PeerSpec};
+use crate::exception::{
+    ExceptionHandle, FollowedPort, LinkError, LinkView, Links, Namespace, PortTap, Tap, TapChange,
+    TapError, TapSpec,
+};
+
+/// A face that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum FaceError {
+    /// The tap.
+    #[error("port {port}: {source}")]
+    Tap {
+        /// The port.
+        port: String,
+        /// Why.
+        source: TapError,
+    },
+    /// The kernel end of its device.
+    #[error("port {port}: the kernel end of its device: {source}")]
+    Peer {
+        /// The port.
+        port: String,
+        /// Why.
+        source: PeerError,
+    },
+    /// The namespace of the taps.
+    #[error("[daemon] netns: {0}")]
+    Namespace(#[from] LinkError),
+}
+
+/// A port and its tap, as others name them.
+#[derive(Debug, Clone)]
+pub struct Face {
+    /// The port.
+    pub port: PortId,
+    /// Its name.
+    pub name: String,
+    /// The name of its tap.
+    pub tap: String,
+    /// The number of its tap in the namespace of the taps.
+    pub ifindex: u32,
+    /// MAC of both.
+    pub mac: [u8; 6],
+    /// MTU of both at start.
+    pub mtu: u16,
+}
+
+/// The namespace of taps and mirror.
+pub fn namespace(config: &Config) -> Namespace {
+    Namespace::at(config.daemon.netns_path())
+}
+
+/// Whether the port has a carrier; what cannot be known is taken to be up.
+fn has_carrier(dataplane: &Dataplane, port: PortId) -> bool {
+    dataplane
+        .port_link(port)
+        .is_ok_and(|link| link.state != LinkState::Down)
+}
+
+/// Arranges the kernel ends of `net_tap` devices.
+pub fn arrange_peers(config: &Config, ports: &[PortInfo]) -> Result<(), FaceError> {
+    for (port, info) in config.ports.iter().zip(ports) {
+        if let Some(spec) = peer_spec(port, info) {
+            peer::arrange(&spec).map_err(|source| FaceError::Peer {
+                port: info.name.clone(),
+                source,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn peer_spec(port: &Port, info: &PortInfo) -> Option<PeerSpec> {
+    let wanted = port.peer.as_ref()?;
+    // DPDK's own name for it, where the device string gives none.
+    let iface = port.device.arg("iface").unwrap_or("dtap0").to_owned();
+    Some(PeerSpec {
+        namespace: wanted
+            .netns
+            .as_deref()
+            .map_or_else(Namespace::own, Namespace::named),
+        name: wanted
+            .name
+            .as_ref()
+            .map_or_else(|| iface.clone(), ToString::to_string),
+        iface,
+        mac: wanted
+            .mac
+            .map_or_else(|| peer::other_mac(info.mac.0), |mac| mac.octets()),
+        mtu: port.mtu,
+        addresses: wanted.addresses.clone(),
+    })
+}
+
+/// Makes a tap for each port. If one cannot be made those before it go again.
+pub fn make_taps(config: &Config, dataplane: &Dataplane) -> Result<Vec<PortTap>, FaceError> {
+    let namespace = namespace(config);
+    let links = Links::open(&namespace)?;
+    let faces = config.ports.iter().zip(dataplane.ports());
+    faces
+        .map(|(port, info)| {
+            let spec = TapSpec {
+                name: port.tap.to_string(),
+                mac: info.mac.0,
+                mtu: port.mtu,
+                addresses: port.addresses.clone(),
+                carrier: has_carrier(dataplane, info.id),
+            };
+            let tap = Tap::create(&namespace, &links, &spec).map_err(|source| FaceError::Tap {
+                port: info.name.clone(),
+                source,
+            })?;
+            tracing::info!(
+                port = info.name,
+                tap = tap.name(),
+                ifindex = tap.ifindex(),
+                "tap made"
+            );
+            Ok(PortTap {
+                port: info.id,
+                mtu: port.mtu,
+                tap,
+            })
+        })
+        .collect()
+}
+
+/// What others need to know of the taps.
+pub fn faces(ports: &[PortInfo], taps: &[PortTap]) -> Vec<Face> {
+    let face = |(info, tap): (&PortInfo, &PortTap)| Face {
+        port: info.id,
+        name: info.name.clone(),
+        tap: tap.tap.name().to_owned(),
+        ifindex: tap.tap.ifindex(),
+        mac: info.mac.0,
+        mtu: tap.mtu,
+    };
+    ports.iter().zip(taps).map(face).collect()
+}
+
+/// The ports as the thread that keeps them and their taps in step wants them.
+pub fn followed(
+    dataplane: &Arc<Dataplane>,
+    taps: Vec<LinkView>,
+    exception: &ExceptionHandle,
+) -> Vec<FollowedPort> {
+    let ports = dataplane.ports().iter().zip(taps);
+    ports
+        .map(|(info, tap)| {
+            let (port, name, mac) = (info.id, info.name.clone(), info.mac.0);
+            let (asked, acting) = (Arc::clone(dataplane), Arc::clone(dataplane));
+            let exception = exception.clone();
+            FollowedPort {
+                port,
+                name: name.clone(),
+                carrier: tap.carrier,
+                tap,
+                has_carrier: Box::new(move || has_carrier(&asked, port)),
+                apply: Box::new(move |change| {
+                    follow(&acting, &exception, port, &name, mac, change);
+                }),
+            }
+        })
+        .collect()
+}
+
+/// Makes a port follow its tap.
+fn follow(
+    dataplane: &Dataplane,
+    exception: &ExceptionHandle,
+    port: PortId,
+    name: &str,
+    mac: [u8; 6],
+    change: TapChange,
+) {
+    match change {
+        TapChange::Admin(up) => {
+            if dataplane.port_is_admin_up(port) != up {
+                let word = if up { "started" } else { "stopped" };
+                tracing::info!(
+                    port = name,
+                    "its tap was set {}: {word}",
+                    if up { "up" } else { "down" }
+                );
+                if let Err(e) = dataplane.port_set_admin(port, up) {
+                    tracing::warn!(port = name, "not {word}: {e}");
+                }
+            }
+        }
+        TapChange::Mtu(mtu) => {
+            let Ok(mtu) = u16::try_from(mtu) else {
+                tracing::warn!(port = name, "its tap has MTU {mtu}, which no port can have");
+                return;
+            };
+            // Frames of the kernel may be longer from now on, whatever the device says.
+            exception.set_mtu(port, mtu);
+            match dataplane.port_set_mtu(port, mtu) {
+                Ok(()) => tracing::info!(port = name, "MTU {mtu}, as its tap"),
+                Err(e) => tracing::warn!(port = name, "its tap has MTU {mtu}, its device not: {e}"),
+            }
+        }
+        TapChange::Mac(tap) if tap != mac => tracing::warn!(
+            port = name,
+            "its tap has another MAC now ({tap:02x?}): what comes for that one is dropped \
+             (eth_not_for_us); set it back, or set [[port]] mac and restart"
+        ),
+        TapChange::Mac(_) => {}
+        TapChange::Gone => {
+            tracing::error!(
+                port = name,
+                "its tap was deleted or moved away; stopped until the daemon is restarted"
+            );
+            if let Err(e) = dataplane.port_set_admin(port, false) {
+                tracing::warn!(port = name, "not stopped: {e}");
+            }
+        }
+    }
+}
