@@ -1,5 +1,6 @@
 //! Logs: to journald where it listens, else to standard error; levels changeable while running.
 
+use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_subscriber::filter::EnvFilter;
@@ -28,6 +29,8 @@ impl LogControl {
         let output: Box<dyn Layer<_> + Send + Sync> = match journal() {
             Some(layer) => layer.boxed(),
             None => tracing_subscriber::fmt::layer()
+                .compact()
+                .with_ansi(std::io::stderr().is_terminal())
                 .with_writer(std::io::stderr)
                 .boxed(),
         };

@@ -125,7 +125,7 @@ fn tables_say_what_an_engineer_asks_for() {
         );
         assert_eq!(
             lines("neighbour show")[1],
-            "192.0.2.9  p0         02:00:00:00:00:09  reachable  no      yes"
+            "192.0.2.9  p0         02:00:00:00:00:09  reachable  yes"
         );
         assert_eq!(lines("log level"), ["info"]);
         assert_eq!(lines("log level debug"), ["debug"]);
@@ -160,7 +160,9 @@ fn a_difference_found_by_verify_fails_unless_it_was_mended() {
         assert_eq!(found.status.code(), Some(1));
         let text = String::from_utf8(found.stdout).unwrap();
         assert!(
-            text.starts_with("leaf 203.0.113.0/24: expected slot 5, found slot 0\n"),
+            text.starts_with(
+                "leaf 203.0.113.0/24: expected slot 5, found slot 0 (fault of the tables)\n"
+            ),
             "{text}"
         );
         assert!(stdout(daemon, "verify --repair").contains("1 repaired"));

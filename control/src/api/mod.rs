@@ -4,7 +4,16 @@
 //! generated trait [`proto::ironlane_server::Ironlane`] can be served: the daemon's own service, or a
 //! test's.
 
+mod counters;
+mod ports;
 pub mod proto;
+mod routes;
+mod sample;
 mod serve;
+mod service;
+mod state;
+mod status;
 
 pub use serve::{ServeError, Socket, serve};
+pub use service::Service;
+pub use state::Parts;

@@ -26,11 +26,11 @@ pub async fn run(args: Args, socket: &Path) -> Result<(), Failure> {
         (Some(file), _) => machine::check(&Config::load(&file)?),
         (None, Ok(mut daemon)) => {
             writeln!(out, "a daemon answers on {}", socket.display())?;
-            daemon
-                .get_status(GetStatusRequest {})
-                .await?
-                .into_inner()
-                .warnings
+            let status = daemon.get_status(GetStatusRequest {}).await?.into_inner();
+            for note in &status.notes {
+                writeln!(out, "note: {note}")?;
+            }
+            status.warnings
         }
         (None, Err(failure)) => {
             writeln!(out, "{failure}")?;

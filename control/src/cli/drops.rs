@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{self, Output};
-use super::table::{Table, ago};
+use super::table::{Table, ago, meaning};
 use crate::api::proto::{Drop, ListDropsRequest};
 
 /// Arguments of `drop`.
@@ -74,7 +74,7 @@ fn show(out: &mut impl Write, drops: &[Drop]) -> std::io::Result<()> {
             d.stage.clone(),
             d.packets.to_string(),
             ago(d.last_seen_ms),
-            d.meaning.clone(),
+            meaning(&d.meaning),
         ])?;
     }
     table.finish()
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "PORT  REASON            STAGE      PACKETS  LAST SEEN  MEANING\n\
-             p0    ip4_bad_checksum  ip4_check       12  3 s ago    IPv4 header checksum wrong.\n"
+             p0    ip4_bad_checksum  ip4_check       12  3 s ago    IPv4 header checksum wrong\n"
         );
     }
 }

@@ -59,10 +59,7 @@ fn show(out: &mut impl Write, l: &Latency) -> std::io::Result<()> {
         out,
         &[
             ("changes", l.samples.to_string()),
-            ("least", us(l.min_us)),
-            ("mean", us(l.mean_us)),
             ("p50", us(l.p50_us)),
-            ("p90", us(l.p90_us)),
             ("p99", us(l.p99_us)),
             ("p99.9", us(l.p999_us)),
             ("most", us(l.max_us)),

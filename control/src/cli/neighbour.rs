@@ -27,6 +27,9 @@ enum Verb {
         /// Only neighbours on this interface
         #[arg(long)]
         interface: Option<String>,
+        /// Multicast groups too, which need no resolving
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -36,10 +39,12 @@ enum Verb {
 pub async fn run(args: Args, mut client: Client) -> Result<(), Failure> {
     let Verb::Show {
         interface,
+        all,
         output: options,
     } = args.verb;
     let request = ListNeighboursRequest {
         interface: interface.unwrap_or_default(),
+        all,
     };
     options
         .repeat(async || {
@@ -48,10 +53,7 @@ pub async fn run(args: Args, mut client: Client) -> Result<(), Failure> {
             if options.json {
                 return output::json_stream(&mut out, &mut stream).await;
             }
-            let mut table = Table::new(
-                &mut out,
-                &["ADDRESS", "INTERFACE", "MAC", "STATE", "ROUTER", "PORT"],
-            );
+            let mut table = Table::new(&mut out, &["ADDRESS", "INTERFACE", "MAC", "STATE", "PORT"]);
             while let Some(neighbour) = stream.message().await? {
                 table.row(row(&neighbour))?;
             }
@@ -61,14 +63,13 @@ pub async fn run(args: Args, mut client: Client) -> Result<(), Failure> {
         .await
 }
 
-fn row(n: &Neighbour) -> [String; 6] {
+fn row(n: &Neighbour) -> [String; 5] {
     let yes = |b: bool| if b { "yes" } else { "no" }.to_owned();
     [
         n.address.clone(),
         n.interface.clone(),
         or_dash(&n.mac),
         n.state.clone(),
-        yes(n.router),
         yes(n.on_port),
     ]
 }
@@ -86,9 +87,6 @@ mod tests {
             on_port: true,
             ..Neighbour::default()
         };
-        assert_eq!(
-            row(&failed),
-            ["192.0.2.9", "p0", "-", "failed", "no", "yes"]
-        );
+        assert_eq!(row(&failed), ["192.0.2.9", "p0", "-", "failed", "yes"]);
     }
 }

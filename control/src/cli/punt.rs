@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{self, Output};
-use super::table::{Table, ago, or_dash};
+use super::table::{Table, ago, meaning, or_dash};
 use crate::api::proto::{ListPuntsRequest, Punt};
 
 /// Arguments of `punt`.
@@ -86,7 +86,7 @@ fn row(p: &Punt) -> [String; 9] {
         p.rate_pps.to_string(),
         or_dash(&ports.join(" ")),
         ago(p.last_seen_ms),
-        p.meaning.clone(),
+        meaning(&p.meaning),
     ]
 }
 

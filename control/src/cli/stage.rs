@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{self, Output};
-use super::table::Table;
+use super::table::{Table, meaning};
 use crate::api::proto::ListStagesRequest;
 
 /// Arguments of `stage`.
@@ -59,7 +59,7 @@ pub async fn run(args: Args, mut client: Client) -> Result<(), Failure> {
                     format!("{:.1}", s.packets_per_burst),
                     s.cycles.to_string(),
                     format!("{:.0}", s.cycles_per_packet),
-                    s.meaning.clone(),
+                    meaning(&s.meaning),
                 ])?;
             }
             table.finish()?;

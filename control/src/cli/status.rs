@@ -44,6 +44,8 @@ fn show(out: &mut impl Write, s: &Status) -> std::io::Result<()> {
     } else {
         "no hugepages (for trying things out)"
     };
+    let mirror = s.mirror.clone().unwrap_or_default();
+    let mirror = format!("{}, {} resynchronisations", mirror.doing, mirror.resyncs);
     pairs(
         out,
         &[
@@ -62,14 +64,14 @@ fn show(out: &mut impl Write, s: &Status) -> std::io::Result<()> {
                 format!("{} IPv4, {} IPv6", s.ip4_routes, s.ip6_routes),
             ),
             ("neighbours", s.neighbours.to_string()),
-            (
-                "mirror",
-                format!("{}, {} resynchronisations", s.mirror_state, s.resyncs),
-            ),
+            ("mirror", mirror),
         ],
     )?;
     for warning in &s.warnings {
         writeln!(out, "warning: {warning}")?;
+    }
+    for note in &s.notes {
+        writeln!(out, "note: {note}")?;
     }
     Ok(())
 }
@@ -85,7 +87,6 @@ mod tests {
             dpdk_version: "DPDK 22.11.7".into(),
             pid: 7,
             uptime_s: 65,
-            mirror_state: "synchronised".into(),
             warnings: vec!["net.ipv4.ip_forward is 0".into()],
             ..Status::default()
         };

@@ -127,6 +127,11 @@ pub fn span(s: u64) -> String {
     }
 }
 
+/// A meaning as a cell: without the full stop of its sentence.
+pub fn meaning(text: &str) -> String {
+    text.trim_end_matches('.').to_owned()
+}
+
 /// A dash where there is nothing to show.
 pub fn or_dash(text: &str) -> String {
     if text.is_empty() {

@@ -66,25 +66,30 @@ pub async fn run(args: Args, mut client: Client) -> Result<(), Failure> {
 }
 
 fn show_difference(out: &mut impl Write, d: &VerifyDifference) -> std::io::Result<()> {
-    let repaired = if d.repaired { " (repaired)" } else { "" };
+    let repaired = if d.repaired { ", repaired" } else { "" };
     writeln!(
         out,
-        "{} {}: expected {}, found {}{repaired}",
+        "{} {}: expected {}, found {} (fault of the {}{repaired})",
         d.object,
         d.subject,
         or_dash(&d.expected),
-        or_dash(&d.found)
+        or_dash(&d.found),
+        d.cause,
     )
 }
 
 fn show_summary(out: &mut impl Write, s: &VerifySummary) -> std::io::Result<()> {
+    if s.untold > 0 {
+        writeln!(out, "... and {} more prefixes", s.untold)?;
+    }
     for note in &s.notes {
         writeln!(out, "note: {note}")?;
     }
     writeln!(
         out,
-        "compared {} routes, {} nexthops, {} adjacencies, {} neighbours in {} ms",
+        "compared {} routes, {} prefixes, {} nexthops, {} adjacencies, {} neighbours in {} ms",
         s.routes_checked,
+        s.prefixes_checked,
         s.nexthops_checked,
         s.adjacencies_checked,
         s.neighbours_checked,
@@ -95,11 +100,16 @@ fn show_summary(out: &mut impl Write, s: &VerifySummary) -> std::io::Result<()> 
     } else {
         "packets are missing from the counters"
     };
-    match (s.differences, s.repaired) {
-        (0, _) => writeln!(out, "no differences; {counters}"),
-        (n, 0) => writeln!(out, "{n} differences, see above; {counters}"),
-        (n, repaired) => writeln!(out, "{n} differences, {repaired} repaired; {counters}"),
-    }
+    let found = match s.differences {
+        0 => "no differences".to_owned(),
+        1 => "1 difference".to_owned(),
+        n => format!("{n} differences"),
+    };
+    let repaired = match s.repaired {
+        0 => String::new(),
+        n => format!(", {n} repaired"),
+    };
+    writeln!(out, "{found}{repaired}; {counters}")
 }
 
 #[cfg(test)]
@@ -114,6 +124,7 @@ mod tests {
             subject: "203.0.113.0/24".into(),
             expected: "nexthop 7".into(),
             found: "nexthop 0".into(),
+            cause: "tables".into(),
             repaired: true,
         };
         show_difference(&mut out, &difference).unwrap();
@@ -127,9 +138,9 @@ mod tests {
         show_summary(&mut out, &summary).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "leaf 203.0.113.0/24: expected nexthop 7, found nexthop 0 (repaired)\n\
-             compared 3 routes, 0 nexthops, 0 adjacencies, 0 neighbours in 0 ms\n\
-             1 differences, 1 repaired; every packet is accounted for\n"
+            "leaf 203.0.113.0/24: expected nexthop 7, found nexthop 0 (fault of the tables, repaired)\n\
+             compared 3 routes, 0 prefixes, 0 nexthops, 0 adjacencies, 0 neighbours in 0 ms\n\
+             1 difference, 1 repaired; every packet is accounted for\n"
         );
     }
 }

@@ -203,7 +203,6 @@ impl Ironlane for Fake {
             interface: "p0".into(),
             mac: "02:00:00:00:00:09".into(),
             state: "reachable".into(),
-            router: false,
             on_port: true,
         };
         Ok(Response::new(flow([neighbour])))
@@ -283,6 +282,7 @@ impl Ironlane for Fake {
         let repaired = request.into_inner().repair;
         let difference = VerifyDifference {
             object: "leaf".into(),
+            cause: "tables".into(),
             subject: "203.0.113.0/24".into(),
             expected: "slot 5".into(),
             found: "slot 0".into(),
