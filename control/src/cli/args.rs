@@ -36,6 +36,8 @@ pub struct Cli {
 /// The commands: an object each, and those that stand alone.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the daemon in the foreground
+    Run(super::run::Args),
     /// Show version, health and whereabouts of the daemon
     Status(super::status::Args),
     /// Compare the live tables with the kernel's
@@ -91,6 +93,7 @@ mod tests {
     #[test]
     fn every_command_of_the_manual_is_understood() {
         for line in [
+            "run --config r.toml",
             "status --json",
             "verify",
             "verify --repair --json",

@@ -20,6 +20,7 @@ mod output;
 mod port;
 mod punt;
 mod route;
+mod run;
 mod stage;
 mod stats;
 mod status;
@@ -65,6 +66,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<(), Failure> {
     let command = match cli.command {
+        Command::Run(args) => return run::run(args),
         Command::Completion(args) => return completion::run(args),
         other => other,
     };
@@ -90,7 +92,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             Command::Stats(args) => stats::run(args, connect().await?).await,
             Command::Latency(args) => latency::run(args, connect().await?).await,
             Command::Log(args) => log::run(args, connect().await?).await,
-            Command::Completion(_) => Ok(()),
+            Command::Run(_) | Command::Completion(_) => Ok(()),
         }
     })
 }
