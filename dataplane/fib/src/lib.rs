@@ -10,6 +10,9 @@ mod trie;
 mod writer;
 mod zeroed;
 
+#[cfg(test)]
+mod model;
+
 pub use adjacency::{Adjacency, AdjacencyKind, Mac};
 pub use error::FibError;
 pub use group::{Group, MAX_BUCKETS, Member};

@@ -5,7 +5,7 @@ mod corrupt;
 mod quarantine;
 mod slots;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use std::fmt;

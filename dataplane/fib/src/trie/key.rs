@@ -83,8 +83,6 @@ macro_rules! address {
 
 address!(u32);
 address!(u128);
-#[cfg(all(test, loom))]
-address!(u8);
 
 #[cfg(test)]
 mod tests {

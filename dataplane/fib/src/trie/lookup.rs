@@ -81,34 +81,34 @@ impl<K: Address> Trie<K> {
     /// Called under a guard of the right domain; at most [`LANES`] addresses, as many answers.
     #[inline]
     unsafe fn lookup_lanes(&self, addresses: &[K], answers: &mut [NexthopIndex]) {
-        let mut shift = K::BITS - ROOT_BITS;
-        // The lanes that are not at a leaf yet, and their nodes.
-        let (mut lanes, mut numbers, mut deep) = ([0u8; LANES], [0u32; LANES], 0);
-        for (lane, (address, answer)) in addresses.iter().zip(answers.iter_mut()).enumerate() {
-            match self.root[address.root_slot()].load() {
-                Entry::Leaf(nexthop) => *answer = nexthop,
-                Entry::Child(number) => {
-                    (lanes[deep], numbers[deep]) = (lane as u8, number);
-                    deep += 1;
-                }
-            }
+        // Each level asks for all its slots before it looks at the first: whether a slot is a
+        // leaf cannot be guessed, and a wrong guess would wait for a miss.
+        let mut lanes: [(&Slot, u8); LANES] = [(&self.root[0], 0); LANES];
+        let mut live = addresses.len();
+        for (lane, address) in addresses.iter().enumerate() {
+            let slot = &self.root[address.root_slot()];
+            prefetch(slot);
+            lanes[lane] = (slot, lane as u8);
         }
-        while deep > 0 {
-            shift -= NODE_BITS;
+        let mut shift = K::BITS - ROOT_BITS;
+        while live > 0 {
+            shift = shift.wrapping_sub(NODE_BITS);
             let mut deeper = 0;
-            for turn in 0..deep {
-                let lane = lanes[turn];
-                // SAFETY: the number was loaded under the guard of our contract.
-                let node = unsafe { self.nodes.get(numbers[turn]) };
-                match node.slots[addresses[lane as usize].node_slot(shift)].load() {
-                    Entry::Leaf(nexthop) => answers[lane as usize] = nexthop,
+            for turn in 0..live {
+                let (slot, lane) = lanes[turn];
+                match slot.load() {
+                    Entry::Leaf(nexthop) => answers[usize::from(lane)] = nexthop,
                     Entry::Child(number) => {
-                        (lanes[deeper], numbers[deeper]) = (lane, number);
+                        // SAFETY: the number was loaded under the guard of our contract.
+                        let node = unsafe { self.nodes.get(number) };
+                        let slot = &node.slots[addresses[usize::from(lane)].node_slot(shift)];
+                        prefetch(slot);
+                        lanes[deeper] = (slot, lane);
                         deeper += 1;
                     }
                 }
             }
-            deep = deeper;
+            live = deeper;
         }
     }
 
@@ -129,4 +129,17 @@ impl<K: Address> Trie<K> {
         let node = size_of::<super::node::Node>() as u64;
         size_of_val(&*self.root) as u64 + self.node_count() * node
     }
+}
+
+/// Asks for the cache line of a slot, without waiting for it.
+#[inline(always)]
+fn prefetch(slot: &Slot) {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+    // SAFETY: a prefetch is a hint; it neither faults nor changes anything.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(slot).cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
+    let _ = slot;
 }

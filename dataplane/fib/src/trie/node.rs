@@ -12,13 +12,19 @@ use crate::zeroed::zeroed_slice;
 use crate::{FibError, NexthopIndex};
 
 /// How many nodes a chunk has: 128 KiB, which allocators map and unmap by themselves.
+#[cfg(not(any(loom, miri)))]
 const CHUNK: usize = 128;
+#[cfg(any(loom, miri))]
+const CHUNK: usize = 2;
+
+/// The free nodes of a chunk that has no other.
+const ALL_FREE: u128 = u128::MAX >> (u128::BITS as usize - CHUNK);
 
 /// How many chunks there may be: 8 Mi nodes, or 8 GiB of them.
 #[cfg(not(any(loom, miri)))]
 const CHUNKS: usize = 1 << 16;
 #[cfg(any(loom, miri))]
-const CHUNKS: usize = 2;
+const CHUNKS: usize = 64;
 
 /// Tells a slot that leads to a node from a leaf.
 const CHILD: u32 = 1 << 31;
@@ -191,8 +197,6 @@ struct ChunkState {
     shadows: Box<[Shadow]>,
 }
 
-const _: () = assert!(CHUNK == u128::BITS as usize);
-
 impl NodeAllocator {
     pub(crate) fn new() -> Self {
         Self {
@@ -279,7 +283,7 @@ impl NodeAllocator {
         state.free |= 1 << place;
         self.free += 1;
         self.used -= 1;
-        let empty = state.free == u128::MAX;
+        let empty = state.free == ALL_FREE;
         self.roomy.insert(chunk);
         if empty && (self.roomy.len() > 1 || self.used == 0) {
             self.drop_chunk(nodes, chunk);

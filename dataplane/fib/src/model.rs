@@ -1,0 +1,186 @@
+//! What packets see while the tables change, as models: one source that loom runs through all
+//! interleavings of a small tree (`RUSTFLAGS='--cfg loom'`), and std many times with real threads.
+
+use ironlane_rcu::primitive::{Arc, model, thread};
+use ironlane_rcu::{Domain, Reader};
+
+use crate::{Adjacency, AdjacencyKind, Mac, NexthopIndex, Tables, VrfId, Writer};
+
+const VRF: VrfId = VrfId::DEFAULT;
+
+/// The length of a prefix that ends in the first node below the root.
+const LEN: u8 = if cfg!(any(loom, miri)) { 8 } else { 24 };
+
+struct Setup {
+    tables: Arc<Tables>,
+    writer: Writer,
+    reader: Reader,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let domain = Domain::new();
+        let reader = Domain::register(&domain).expect("the first");
+        let tables = Arc::new(Tables::new(&domain));
+        Self {
+            writer: Writer::new(Arc::clone(&tables), domain),
+            tables,
+            reader,
+        }
+    }
+
+    fn hop(&mut self, number: u8) -> NexthopIndex {
+        self.writer.add_nexthop(hop(number).into()).expect("room")
+    }
+
+    fn route(&mut self, prefix: u32, len: u8, nexthop: NexthopIndex) {
+        self.writer
+            .insert(VRF, net(prefix, len), nexthop)
+            .expect("room");
+    }
+
+    /// Runs an lcore with two bursts that look an address up and resolve the answer, beside a
+    /// writer; every packet must meet one of the nexthops that are right.
+    fn race(self, address: u32, right: &'static [u8], change: impl FnOnce(&mut Writer)) {
+        let Self {
+            tables,
+            mut writer,
+            mut reader,
+        } = self;
+        let lcore = thread::spawn(move || {
+            for _ in 0..2 {
+                let burst = reader.read();
+                let index = tables.ip4(&burst, VRF).lookup(&burst, address);
+                let met = tables.nexthops().resolve(&burst, index, 0).dst_mac()[0];
+                assert!(right.contains(&met), "met {met} (index {index})");
+            }
+        });
+        change(&mut writer);
+        lcore.join().expect("no assertion failed");
+        writer.synchronize();
+        assert_eq!(writer.pending(), 0);
+    }
+}
+
+/// An adjacency that is told by its destination.
+fn hop(number: u8) -> Adjacency {
+    let mac: Mac = [number, 0, 0, 0, 0, 0];
+    Adjacency::forward(crate::PortId(0), 1500, mac, mac)
+}
+
+fn net(prefix: u32, len: u8) -> ipnet::IpNet {
+    ipnet::Ipv4Net::new_assert(prefix.into(), len).into()
+}
+
+#[test]
+fn a_node_is_filled_before_it_is_found() {
+    model(|| {
+        let mut setup = Setup::new();
+        let (wide, narrow) = (setup.hop(1), setup.hop(2));
+        setup.route(0, 0, wide);
+        // The address is beside the prefix, within the node that it needs.
+        setup.race(0x1fff_ffff, &[1], move |writer| {
+            writer
+                .insert(VRF, net(0x1000_0000, LEN), narrow)
+                .expect("room");
+        });
+    });
+}
+
+#[test]
+fn an_inserted_prefix_is_met_before_or_after() {
+    model(|| {
+        let mut setup = Setup::new();
+        let (wide, narrow) = (setup.hop(1), setup.hop(2));
+        setup.route(0, 0, wide);
+        setup.race(0x1000_0001, &[1, 2], move |writer| {
+            writer
+                .insert(VRF, net(0x1000_0000, LEN), narrow)
+                .expect("room");
+        });
+    });
+}
+
+#[test]
+fn a_removed_prefix_leaves_no_hole() {
+    model(|| {
+        let mut setup = Setup::new();
+        let (wide, narrow) = (setup.hop(1), setup.hop(2));
+        setup.route(0, 0, wide);
+        setup.route(0x1000_0000, LEN, narrow);
+        setup.route(0x1fff_0000, LEN, narrow); // keeps the node
+        setup.race(0x1000_0001, &[1, 2], move |writer| {
+            writer.remove(VRF, net(0x1000_0000, LEN));
+        });
+    });
+}
+
+#[test]
+fn a_node_is_recycled_behind_the_last_packet() {
+    model(|| {
+        let mut setup = Setup::new();
+        let (wide, narrow, other) = (setup.hop(1), setup.hop(2), setup.hop(3));
+        setup.route(0, 0, wide);
+        setup.route(0x1000_0000, LEN, narrow);
+        setup.race(0x1000_0001, &[1, 2], move |writer| {
+            writer.remove(VRF, net(0x1000_0000, LEN)); // the node collapses
+            writer.reclaim();
+            writer
+                .insert(VRF, net(0x2000_0000, LEN), other)
+                .expect("room"); // and is used again
+        });
+    });
+}
+
+#[test]
+fn an_index_is_reused_behind_the_last_packet() {
+    model(|| {
+        let mut setup = Setup::new();
+        let first = setup.hop(1);
+        setup.route(0x1000_0000, 4, first);
+        setup.race(0x1000_0001, &[1, 2], move |writer| {
+            let second = writer.add_nexthop(hop(2).into()).expect("room");
+            writer
+                .insert(VRF, net(0x1000_0000, 4), second)
+                .expect("room");
+            writer.remove_nexthop(first).expect("no route uses it");
+            writer.reclaim();
+            writer.add_nexthop(hop(3).into()).expect("room"); // perhaps in the first one's slot
+        });
+    });
+}
+
+#[test]
+fn a_replaced_nexthop_is_met_before_or_after() {
+    model(|| {
+        let mut setup = Setup::new();
+        let only = setup.hop(1);
+        setup.route(0x1000_0000, 4, only);
+        setup.race(0x1000_0001, &[1, 2], move |writer| {
+            writer
+                .replace_nexthop(only, hop(2).into())
+                .expect("it exists");
+            writer.reclaim();
+        });
+    });
+}
+
+#[test]
+fn a_new_vrf_is_empty_or_absent_which_is_the_same() {
+    model(|| {
+        let Setup {
+            tables,
+            mut writer,
+            mut reader,
+        } = Setup::new();
+        let lcore = thread::spawn(move || {
+            let burst = reader.read();
+            let index = tables.ip4(&burst, VrfId(1)).lookup(&burst, 7);
+            let kind = tables.nexthops().resolve(&burst, index, 0).kind();
+            assert_eq!(kind, AdjacencyKind::NoRoute);
+        });
+        writer.add_vrf(VrfId(1));
+        writer.reclaim();
+        lcore.join().expect("no assertion failed");
+    });
+}
