@@ -95,8 +95,9 @@ phase_licences() { check licences 120 python3 scripts/licences.py; }
 phase_build() { check build 600 cargo build --locked --workspace --bins; }
 phase_clippy() { check clippy 400 cargo clippy --locked --workspace --all-targets -- -D warnings; }
 phase_cargo() { cargo_tests cargo 500 --workspace; }
-# Every interleaving of the RCU's threads; a target folder of its own, since the flag changes every crate.
-phase_loom() { RUSTFLAGS='--cfg loom' cargo_tests loom 200 -p ironlane-rcu --lib --target-dir target/loom; }
+# Every interleaving of the threads of RCU and FIB; a target folder of its own, since the flag changes every
+# crate.
+phase_loom() { RUSTFLAGS='--cfg loom' cargo_tests loom 300 -p ironlane-rcu -p ironlane-fib --lib --target-dir target/loom; }
 phase_topology() {
     local file
     for file in tests/topology/*.sh tests/interop/*.sh; do
