@@ -34,6 +34,7 @@ impl Rib {
         self.write_prefixes(ip4, writer, &mut report);
         self.write_prefixes(ip6, writer, &mut report);
         self.give_back(writer, &mut report);
+        self.slots.settle();
         writer.reclaim();
         report
     }
@@ -143,13 +144,12 @@ impl Rib {
         if let Some(key) = prefix.is_host().then(host).flatten() {
             return Some(SlotKey::Hop(key));
         }
-        match self.table::<A>().winner(prefix) {
-            Some((_, entry)) => Some(self.route_key(prefix, entry.body)),
-            None if self.table::<A>().is_seen(prefix) => {
-                Some(SlotKey::Simple(AdjacencyKind::NoRoute))
-            }
-            None => None,
+        if !self.table::<A>().is_seen(prefix) {
+            return None;
         }
+        let winner = self.table::<A>().winner(prefix);
+        let key = winner.map(|(_, entry)| self.route_key(prefix, entry.body));
+        Some(key.unwrap_or(SlotKey::Simple(AdjacencyKind::NoRoute)))
     }
 
     /// The slot of a prefix whose best route has this body. Link-local destinations are never
@@ -172,9 +172,11 @@ impl Rib {
         {
             return Some(slot);
         }
+        if !self.table::<A>().is_seen(prefix) {
+            return None;
+        }
         let Some((_, entry)) = self.table::<A>().winner(prefix) else {
-            let seen = self.table::<A>().is_seen(prefix);
-            return seen.then(|| self.shared(AdjacencyKind::NoRoute));
+            return Some(self.shared(AdjacencyKind::NoRoute));
         };
         match self.route_key(prefix, entry.body) {
             SlotKey::Simple(kind) => Some(self.shared(kind)),

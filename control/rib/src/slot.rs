@@ -211,6 +211,15 @@ impl Slots {
             .collect()
     }
 
+    /// Forgets marks that were served on the way; those of slots that no prefix needs wait there.
+    pub(crate) fn settle(&mut self) {
+        let Self { slab, dirty, .. } = self;
+        dirty.retain(|id| {
+            let slot = slab[id.0 as usize].as_ref();
+            slot.is_some_and(|slot| slot.dirty && slot.index.is_some())
+        });
+    }
+
     /// Whether any slot may have changed, or lost its last user.
     pub(crate) fn is_dirty(&self) -> bool {
         !self.dirty.is_empty() || !self.unused.is_empty()
