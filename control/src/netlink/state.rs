@@ -114,6 +114,10 @@ impl MirrorState {
     /// table would send packets by routes that are not the most specific.
     pub fn commit(&mut self) -> CommitReport {
         if !self.sync.is_first_done() || !self.rib.is_dirty() {
+            // The lcores have gone on since the last change: what it retired may be free now.
+            if self.writer.pending() > 0 {
+                self.writer.reclaim();
+            }
             return CommitReport::default();
         }
         let report = self.rib.commit(&mut self.writer);
