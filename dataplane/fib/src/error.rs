@@ -3,6 +3,13 @@
 use crate::{NexthopIndex, VrfId};
 
 /// Why a change of the tables was refused; the tables are as they were.
+///
+/// ```
+/// use ironlane_fib::{FibError, VrfId};
+///
+/// let error = FibError::NoSuchVrf(VrfId(3));
+/// assert_eq!(error.to_string(), "VRF 3 has no tables; add the VRF first");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FibError {
     /// More than 2^20 - 1 nexthops, counting those whose grace period is not over.

@@ -9,7 +9,7 @@ pub const MAX_BUCKETS: usize = 512;
 /// then wrong by less than 1 in 64 of it, until [`MAX_BUCKETS`] limits it.
 const OVERSAMPLING: u64 = 64;
 
-/// One next hop of a [`Group`].
+/// One next hop of a [`Group`]; see the example there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
     /// A nexthop that is an adjacency.

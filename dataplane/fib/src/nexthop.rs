@@ -11,6 +11,13 @@ use crate::zeroed::zeroed_slice;
 use crate::{Adjacency, AdjacencyKind, Group, NexthopIndex};
 
 /// A nexthop, as it is given to the [`Writer`](crate::Writer).
+///
+/// ```
+/// use ironlane_fib::{Adjacency, AdjacencyKind, Nexthop};
+///
+/// let local = Adjacency::simple(AdjacencyKind::Local);
+/// assert_eq!(Nexthop::from(local.clone()), Nexthop::Adjacency(local));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Nexthop {
     /// A single hop, or a verdict.
@@ -32,6 +39,13 @@ impl From<Group> for Nexthop {
 }
 
 /// A nexthop, as it is found in its slot during a burst.
+///
+/// ```
+/// use ironlane_fib::{Adjacency, AdjacencyKind, Nexthop, NexthopRef};
+///
+/// let local = Adjacency::simple(AdjacencyKind::Local);
+/// assert_eq!(NexthopRef::Adjacency(&local).to_owned(), Nexthop::from(local));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NexthopRef<'q> {
     /// A single hop, or a verdict.
@@ -62,6 +76,29 @@ const SLOTS: usize = 8;
 
 /// The slots of all nexthops, read by lcores. An index is that of a slot; what the slot holds
 /// can change with every burst.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use ironlane_fib::{Adjacency, AdjacencyKind, NexthopIndex, NexthopRef, Tables, Writer};
+/// use ironlane_rcu::Domain;
+///
+/// let domain = Domain::new();
+/// let tables = Arc::new(Tables::new(&domain));
+/// let mut writer = Writer::new(tables.clone(), domain.clone());
+/// let local = writer.add_nexthop(Adjacency::simple(AdjacencyKind::Local).into())?;
+///
+/// let mut reader = Domain::register(&domain)?;
+/// let burst = reader.read();
+/// let nexthops = tables.nexthops();
+/// assert_eq!(nexthops.resolve(&burst, local, 0).kind(), AdjacencyKind::Local);
+/// let kinds: Vec<_> = nexthops.iter(&burst).map(|(index, nexthop)| match nexthop {
+///     NexthopRef::Adjacency(adjacency) => (index, adjacency.kind()),
+///     NexthopRef::Group(_) => unreachable!("there is none"),
+/// }).collect();
+/// assert_eq!(kinds, [(NexthopIndex::NONE, AdjacencyKind::NoRoute), (local, AdjacencyKind::Local)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Nexthops {
     slots: Box<[AtomicPtr<()>]>,
     /// One more than the largest index that was ever used, for walkers.

@@ -12,6 +12,31 @@ use crate::{NexthopIndex, Nexthops, VrfId};
 ///
 /// Addresses are numbers in host order. Read by any thread with a guard, changed by the
 /// [`Writer`](crate::Writer) alone.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use ironlane_fib::{Adjacency, AdjacencyKind, NexthopIndex, Run, Tables, VrfId, Writer};
+/// use ironlane_rcu::Domain;
+///
+/// let domain = Domain::new();
+/// let tables = Arc::new(Tables::new(&domain));
+/// let mut writer = Writer::new(tables.clone(), domain.clone());
+/// let hop = writer.add_nexthop(Adjacency::simple(AdjacencyKind::Local).into())?;
+/// writer.insert(VrfId::DEFAULT, "128.0.0.0/1".parse()?, hop)?;
+///
+/// let mut reader = Domain::register(&domain)?;
+/// let burst = reader.read();
+/// let fib = tables.ip4(&burst, VrfId::DEFAULT);
+/// let mut answers = [NexthopIndex::NONE; 2];
+/// fib.lookup_bulk(&burst, &[0x7fff_ffff, 0x8000_0000], &mut answers);
+/// assert_eq!(answers, [NexthopIndex::NONE, hop]);
+/// assert_eq!(fib.stats().prefixes, 1);
+/// let low = Run { first: 0, last: 0x7fff_ffff, nexthop: NexthopIndex::NONE };
+/// let high = Run { first: 0x8000_0000, last: u32::MAX, nexthop: hop };
+/// assert_eq!(fib.runs(&burst).collect::<Vec<_>>(), [low, high]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Fib<K> {
     pub(crate) trie: Trie<K>,
 }
@@ -84,7 +109,7 @@ impl<K: Address> fmt::Debug for Fib<K> {
     }
 }
 
-/// The size of one table.
+/// The size of one table; see the example of [`Fib`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FibStats {
     /// Prefixes installed.

@@ -75,6 +75,17 @@ impl VrfState {
 }
 
 /// What the writer holds, in numbers.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use ironlane_fib::{Tables, Writer, WriterStats};
+/// use ironlane_rcu::Domain;
+///
+/// let domain = Domain::new();
+/// let stats = Writer::new(Arc::new(Tables::new(&domain)), domain).stats();
+/// assert_eq!((stats.nexthops, stats.nodes, stats.pending), (0, 0, 0));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WriterStats {
     /// Nexthops that exist, groups included, slot 0 not.

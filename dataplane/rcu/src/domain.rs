@@ -155,6 +155,17 @@ impl fmt::Debug for Domain {
 }
 
 /// All [`MAX_READERS`] slots of a domain are taken.
+///
+/// ```
+/// use ironlane_rcu::{Domain, Full, MAX_READERS};
+///
+/// # if ironlane_rcu::primitive::IS_MODEL { return; }
+/// let domain = Domain::new();
+/// let mut readers: Vec<_> = (0..MAX_READERS).map(|_| Domain::register(&domain)).collect();
+/// assert_eq!(Domain::register(&domain).err(), Some(Full));
+/// readers.pop(); // one lcore ends
+/// assert!(Domain::register(&domain).is_ok());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
@@ -173,6 +184,21 @@ impl std::error::Error for Full {}
 ///
 /// A reader that is online holds up reclamation until its next quiescent point; one that is
 /// [`offline`](Reader::offline) never does. Dropping it deregisters it.
+///
+/// ```
+/// use ironlane_rcu::{Domain, Retirer};
+///
+/// # if ironlane_rcu::primitive::IS_MODEL { return Ok(()); }
+/// let domain = Domain::new();
+/// let mut reader = Domain::register(&domain)?;
+/// let mut retirer = Retirer::new(domain.clone());
+/// drop(reader.read()); // one burst; the reader stays online
+/// retirer.retire(Box::new(7));
+/// assert_eq!((retirer.reclaim(), domain.lagging()), (0, 1));
+/// reader.offline(); // nothing to do: it sleeps
+/// assert_eq!((retirer.reclaim(), domain.lagging()), (1, 0));
+/// # Ok::<(), ironlane_rcu::Full>(())
+/// ```
 ///
 /// A reader cannot be shared:
 /// ```compile_fail,E0277
@@ -280,7 +306,8 @@ impl fmt::Debug for Reader {
 
 /// One burst: while it lives, nothing that is loaded with it is freed.
 ///
-/// Leaking a guard is harmless; it only reports nothing.
+/// Made by [`Reader::read`]; see the example of [`Domain`]. Leaking a guard is harmless; it only
+/// reports nothing.
 #[derive(Debug)]
 pub struct Guard<'r> {
     reader: &'r mut Reader,

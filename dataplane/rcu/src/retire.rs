@@ -69,6 +69,21 @@ impl<F: FnOnce()> Drop for Deferred<F> {
 
 /// A point in time of a domain, which is over once every reader has passed a quiescent state
 /// after it; made by [`Retirer::grace`].
+///
+/// ```
+/// use ironlane_rcu::{Domain, Retirer};
+///
+/// # if ironlane_rcu::primitive::IS_MODEL { return Ok(()); }
+/// let domain = Domain::new();
+/// let mut reader = Domain::register(&domain)?;
+/// let mut retirer = Retirer::new(domain);
+/// let burst = reader.read();
+/// let grace = retirer.grace(); // an index was taken out of use
+/// assert!(!retirer.elapsed(grace));
+/// drop(burst);
+/// assert!(retirer.elapsed(grace)); // it may be used again
+/// # Ok::<(), ironlane_rcu::Full>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grace(u64);
 

@@ -10,7 +10,7 @@ use super::lookup::Trie;
 use super::node::Entry;
 use crate::NexthopIndex;
 
-/// Neighbouring addresses that have the same answer.
+/// Neighbouring addresses that have the same answer; see the example of [`Fib`](crate::Fib).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run<K> {
     /// First address, in host order.
@@ -23,6 +23,7 @@ pub struct Run<K> {
 
 /// The runs of a table in address order, from the first address to the last without a gap; two
 /// runs in a row differ. What is changed meanwhile is seen before or after, address by address.
+/// See the example of [`Fib`](crate::Fib).
 pub struct Runs<'q, K> {
     trie: &'q Trie<K>,
     /// Where we are: the nodes from the root down, each with its next slot and its first address.
