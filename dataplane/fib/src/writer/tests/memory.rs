@@ -86,16 +86,21 @@ fn what_waits_for_a_preempted_lcore_is_bounded() {
     let hop = setup.add(port(1));
     let mut lcore = Domain::register(setup.tables.domain()).expect("room");
     let (ready, go) = std::sync::mpsc::channel();
+    let (nearly_full, wake) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let burst = lcore.read();
             ready.send(()).expect("the writer waits");
-            std::thread::sleep(std::time::Duration::from_millis(300));
+            wake.recv().expect("the writer nears its limit");
+            std::thread::sleep(std::time::Duration::from_millis(100)); // it goes on, and has to wait
             drop(burst);
             lcore.offline();
         });
         go.recv().expect("the lcore is in its burst");
         for turn in 0..12_000 {
+            if turn == 8_190 {
+                nearly_full.send(()).expect("the lcore waits");
+            }
             setup.route("10.0.0.0/32", hop);
             setup.writer.remove(VRF, net("10.0.0.0/32")); // two nodes
             assert!(setup.writer.pending() <= 16_386, "turn {turn}");
