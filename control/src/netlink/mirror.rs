@@ -95,10 +95,7 @@ impl Mirror {
 
     fn join(&mut self) {
         // It may have stopped by itself.
-        let _ = self
-            .handle
-            .commands
-            .send(Box::new(|state| state.stopping = true));
+        let _ = self.handle.send(|state| state.stopping = true);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
