@@ -1,4 +1,8 @@
 //! DPDK's log lines into `tracing`, and the last of them kept for error messages.
+//!
+//! Drivers call "error" what they then do without (`net_tap` has half a dozen such lines at each
+//! start). So while a call is made whose caller tells what failed, with these lines, they are
+//! logged at level debug; at other times as what DPDK calls them.
 
 use std::collections::VecDeque;
 use std::ffi::{c_char, c_int};
@@ -10,8 +14,8 @@ use dpdk_sys as c;
 /// Error lines kept.
 const KEPT: usize = 4;
 
-/// The last lines of level error or worse, since [`begin`].
-static LAST: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+/// The last lines of level error or worse, between [`begin`] and [`end`]; `None` at other times.
+static LAST: Mutex<Option<VecDeque<String>>> = Mutex::new(None);
 
 /// Sends what DPDK logs to `tracing`, target `dpdk`. To be called before EAL starts, and again
 /// after, since EAL may have chosen another way out.
@@ -22,17 +26,15 @@ pub(super) fn redirect() {
     }
 }
 
-/// Forgets the lines kept so far: what follows belongs to what is tried next.
+/// Keeps lines from here on: they belong to what is tried next.
 pub(super) fn begin() {
-    LAST.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(VecDeque::new());
 }
 
 /// The lines kept since [`begin`].
 pub(super) fn end() -> Vec<String> {
-    LAST.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .drain(..)
-        .collect()
+    let kept = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
+    kept.map(Vec::from).unwrap_or_default()
 }
 
 /// One piece of output; DPDK ends each message with a newline.
@@ -45,10 +47,8 @@ extern "C" fn line(level: c_int, text: *const c_char, len: usize) {
         .filter(|l| !l.is_empty())
     {
         match level as u32 {
-            0..=c::RTE_LOG_ERR => {
-                keep(line);
-                tracing::error!(target: "dpdk", "{line}");
-            }
+            0..=c::RTE_LOG_ERR if keep(line) => tracing::debug!(target: "dpdk", "{line}"),
+            0..=c::RTE_LOG_ERR => tracing::error!(target: "dpdk", "{line}"),
             c::RTE_LOG_WARNING => tracing::warn!(target: "dpdk", "{line}"),
             c::RTE_LOG_NOTICE => tracing::info!(target: "dpdk", "{line}"),
             c::RTE_LOG_INFO => tracing::debug!(target: "dpdk", "{line}"),
@@ -57,10 +57,15 @@ extern "C" fn line(level: c_int, text: *const c_char, len: usize) {
     }
 }
 
-fn keep(line: &str) {
+/// Keeps a line, if somebody asked for it.
+fn keep(line: &str) -> bool {
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(last) = last.as_mut() else {
+        return false;
+    };
     if last.len() == KEPT {
         last.pop_front();
     }
     last.push_back(line.to_owned());
+    true
 }

@@ -232,12 +232,11 @@ fn init(args: &[String]) -> Result<(), EalError> {
     // SAFETY: `argv` has as many strings as said, ends with a null pointer, and is writable.
     let rc = unsafe { c::rte_eal_init(args.len() as i32, argv.as_mut_ptr()) };
     log::redirect();
+    let reason = strerror(errno());
+    let log = log::end();
     if rc < 0 {
-        return Err(EalError::Init {
-            args: args[1..].join(" "),
-            reason: strerror(errno()),
-            log: log::end(),
-        });
+        let args = args[1..].join(" ");
+        return Err(EalError::Init { args, reason, log });
     }
     Ok(())
 }
