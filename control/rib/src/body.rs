@@ -122,6 +122,17 @@ impl Body {
         self.dead.get(path).copied().unwrap_or(false)
     }
 
+    /// Whether it is for packets from everywhere.
+    pub(crate) fn is_for_all_sources(&self) -> bool {
+        self.key.from.is_none_or(|from| from.prefix_len() == 0)
+    }
+
+    /// Whether lookups pass it by: it has paths, and all are dead. The kernel leaves such a route
+    /// of IPv6 standing if a live path was deleted from beside a dead one.
+    pub(crate) fn sleeps(&self) -> bool {
+        !self.dead.is_empty() && self.dead.iter().all(|&dead| dead)
+    }
+
     /// Whether the kernel dropped all routes of this body.
     pub(crate) fn is_doomed(&self) -> bool {
         self.doomed
@@ -312,7 +323,8 @@ impl Bodies {
         let body = &mut self[id];
         let same = (0..dead.len()).all(|path| body.is_dead(path) == dead[path]);
         if !same {
-            body.dead = dead.to_vec();
+            body.dead.clear();
+            body.dead.extend_from_slice(dead);
         }
         !same
     }

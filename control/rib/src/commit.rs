@@ -21,6 +21,7 @@ impl Rib {
     /// used, which are searched for among all.
     pub fn commit(&mut self, writer: &mut Writer) -> CommitReport {
         let mut report = CommitReport::default();
+        self.release_freed();
         // Convergence first: one word for all prefixes behind it.
         self.publish_dirty(writer, &mut report);
         self.flush_doomed();
@@ -49,9 +50,11 @@ impl Rib {
     }
 
     fn publish_dirty(&mut self, writer: &mut Writer, report: &mut CommitReport) {
-        // A slot that was never written has no prefixes yet: it is written when one needs it.
+        // A slot that was never written has no prefixes yet: it is written when one needs it. One
+        // without users may stand for a body that is gone, and is about to go too.
         for id in self.slots.take_dirty() {
-            if self.slots.get(id).index.is_some() {
+            let slot = self.slots.get(id);
+            if slot.index.is_some() && slot.is_used() {
                 self.publish(id, writer, report);
             }
         }

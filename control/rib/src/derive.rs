@@ -173,6 +173,9 @@ impl Rib {
     /// Dead paths over the interface are used again. Routes that went stay gone.
     fn revive_port(&mut self, family: Family, ifindex: IfIndex) {
         if self.state.bodies.revive_port(family, ifindex) {
+            if family == Family::Ip6 {
+                self.ip6.wake(&mut self.state.bodies);
+            }
             self.slots_over(ifindex)
                 .into_iter()
                 .for_each(|slot| self.slots.mark(slot));

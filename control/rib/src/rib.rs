@@ -155,8 +155,16 @@ impl Rib {
                 stale.iter().for_each(|&id| self.del_nexthop(id));
                 stale.len()
             }
-            ObjectKind::Routes(Family::Ip4) => self.ip4.sweep(&mut self.state.bodies, generation),
-            ObjectKind::Routes(Family::Ip6) => self.ip6.sweep(&mut self.state.bodies, generation),
+            ObjectKind::Routes(family) => {
+                let bodies = &mut self.state.bodies;
+                // What was derived to be gone was not missed.
+                self.ip4.flush(bodies);
+                self.ip6.flush(bodies);
+                match family {
+                    Family::Ip4 => self.ip4.sweep(bodies, generation),
+                    Family::Ip6 => self.ip6.sweep(bodies, generation),
+                }
+            }
             ObjectKind::Rules(_) => {
                 let before = self.rules.len();
                 self.rules
@@ -207,13 +215,13 @@ impl Rib {
         let generation = self.generation(ObjectKind::Routes(family));
         let (key, dead) = BodyKey::new(route);
         let throw = is_throw(key.kind);
-        let honoured = route.tos == 0 && route.from.is_none_or(|from| from.prefix_len() == 0);
         let bodies = &mut self.state.bodies;
         let body = bodies.acquire(key, &dead);
         if flags == RouteFlags::DUMP && bodies.set_dead(body, &dead) {
             self.slots.mark_key(crate::slot::SlotKey::Body(body));
         }
         let (metric, tos) = (route.metric, route.tos);
+        let honoured = tos == 0 && bodies[body].is_for_all_sources() && !bodies[body].sleeps();
         let entry = Entry {
             body,
             metric,

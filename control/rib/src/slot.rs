@@ -94,6 +94,13 @@ pub(crate) struct Slot {
     dirty: bool,
 }
 
+impl Slot {
+    /// Whether anything uses it.
+    pub(crate) fn is_used(&self) -> bool {
+        self.refs > 0
+    }
+}
+
 /// All slots.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {

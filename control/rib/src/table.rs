@@ -55,7 +55,7 @@ pub(crate) struct Entry {
     pub(crate) generation: u32,
     pub(crate) table: Table,
     pub(crate) tos: u8,
-    /// Takes part in lookups: has neither TOS nor source prefix.
+    /// Takes part in lookups: has neither TOS nor source prefix, and a path that is not dead.
     pub(crate) honoured: bool,
     pub(crate) throw: bool,
 }
@@ -142,6 +142,8 @@ pub(crate) struct RouteTable<A: Bits> {
     /// Prefixes to look at in the next commit.
     queue: Vec<Prefix<A>>,
     routes: usize,
+    /// Routes that take no part in lookups.
+    passed_by: usize,
     scratch: Vec<Entry>,
 }
 
@@ -155,6 +157,7 @@ impl<A: Bits> RouteTable<A> {
             throws: 0,
             queue: Vec::new(),
             routes: 0,
+            passed_by: 0,
             scratch: Vec::new(),
         }
     }
@@ -208,6 +211,7 @@ impl<A: Bits> RouteTable<A> {
         entries.clear();
         entries.extend_from_slice(node.entries.as_slice());
         let (before, count) = (profile(entries, self.family), entries.len());
+        let passed_by = count_passed_by(entries);
         let mut changed = false;
         if bodies.doomed_refs() > 0 {
             entries.retain(|entry| {
@@ -222,6 +226,7 @@ impl<A: Bits> RouteTable<A> {
         changed |= change(entries, bodies);
         let after = profile(entries, self.family);
         self.routes = self.routes + entries.len() - count;
+        self.passed_by = self.passed_by + count_passed_by(entries) - passed_by;
         node.entries = Entries::from_slice(entries);
         if changed && !node.queued {
             node.queued = true;
@@ -326,6 +331,30 @@ impl<A: Bits> RouteTable<A> {
         }
     }
 
+    /// Routes whose paths were all dead take part in lookups again, if any path revived.
+    pub(crate) fn wake(&mut self, bodies: &mut Bodies) {
+        if self.passed_by == 0 {
+            return;
+        }
+        let wakes = |entry: &Entry, bodies: &Bodies| {
+            let body = &bodies[entry.body];
+            !entry.honoured && entry.tos == 0 && body.is_for_all_sources() && !body.sleeps()
+        };
+        let found = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.entries().iter().any(|entry| wakes(entry, bodies)));
+        let found: Vec<Prefix<A>> = found.map(|(&prefix, _)| prefix).collect();
+        for prefix in found {
+            self.edit(prefix, bodies, |entries, bodies| {
+                for entry in entries.iter_mut() {
+                    entry.honoured |= wakes(entry, bodies);
+                }
+                true
+            });
+        }
+    }
+
     /// Takes out routes that the dump of this generation did not name; tells how many.
     pub(crate) fn sweep(&mut self, bodies: &mut Bodies, generation: u32) -> usize {
         let stale = |entry: &Entry| entry.generation != generation;
@@ -392,6 +421,10 @@ impl<A: Bits> RouteTable<A> {
         let node = self.nodes.get(&prefix);
         node.is_some_and(|node| node.entries().iter().any(|entry| entry.honoured))
     }
+}
+
+fn count_passed_by(entries: &[Entry]) -> usize {
+    entries.iter().filter(|entry| !entry.honoured).count()
 }
 
 fn profile(entries: &[Entry], family: Family) -> Profile {

@@ -41,12 +41,23 @@ pub(crate) fn insert(
         key = key_range(entries, &new);
         changed = entries.len() != before;
     }
-    if let Some(at) = key.clone().find(|&at| entries[at].body == new.body) {
-        entries[at].generation = new.generation;
+    let family = bodies[new.body].key.family;
+    let mut same = key.clone().find(|&at| entries[at].body == new.body);
+    if let Some(at) = same.filter(|_| family == Family::Ip6 && flags.replace)
+        && place_ip6(entries, &new, flags, key.clone(), bodies) != Some(at)
+    {
+        // It takes another's place now, and the kernel does not look whether it is there twice.
+        bodies.release(entries.remove(at).body);
+        key = key_range(entries, &new);
+        same = None;
+    }
+    if let Some(at) = same {
+        changed |= entries[at].honoured != new.honoured;
+        entries[at] = new;
         bodies.release(new.body);
         return changed;
     }
-    match bodies[new.body].key.family {
+    match family {
         Family::Ip4 => insert_ip4(entries, new, flags, key, bodies),
         Family::Ip6 => insert_ip6(entries, new, flags, key, bodies),
     }
@@ -73,11 +84,25 @@ fn insert_ip6(
     entries: &mut Vec<Entry>,
     new: Entry,
     flags: RouteFlags,
-    mut key: Range<usize>,
+    key: Range<usize>,
     bodies: &mut Bodies,
 ) {
     let end = key.end;
-    let fallback = (flags.replace && !key.is_empty()).then_some(key.start);
+    match place_ip6(entries, &new, flags, key, bodies) {
+        Some(at) => replace(entries, at, new, bodies),
+        None => entries.insert(end, new),
+    }
+}
+
+/// The route whose place a new one takes, if any.
+fn place_ip6(
+    entries: &[Entry],
+    new: &Entry,
+    flags: RouteFlags,
+    mut key: Range<usize>,
+    bodies: &Bodies,
+) -> Option<usize> {
+    let first = (flags.replace && !key.is_empty()).then_some(key.start);
     let joins = bodies[new.body].key.joins_multipath();
     let met = key.find(|&at| {
         let other = &bodies[entries[at].body].key;
@@ -87,10 +112,7 @@ fn insert_ip6(
             false => same_way(other, &bodies[new.body].key),
         }
     });
-    match met.or(fallback) {
-        Some(at) => replace(entries, at, new, bodies),
-        None => entries.insert(end, new),
-    }
+    met.or(first)
 }
 
 /// A dump lists the routes of a key in their order: behind those that it named already.
@@ -107,12 +129,13 @@ fn insert_dumped(
     let place = key.start + named.count();
     if let Some(at) = same {
         bodies.release(new.body);
-        if entries[at].generation == new.generation {
+        let known = entries[at];
+        if known.generation == new.generation {
             return false;
         }
         entries.remove(at);
         entries.insert(place, new);
-        return at != place;
+        return at != place || known.honoured != new.honoured;
     }
     let joins = bodies[new.body].key.joins_multipath();
     if bodies[new.body].key.family == Family::Ip6 && joins {
@@ -179,7 +202,9 @@ fn delete_paths(entries: &mut Vec<Entry>, at: usize, gone: &BodyKey, bodies: &mu
             target: RouteTarget::Paths(left),
             ..(*whole.key).clone()
         };
-        entries[at].body = bodies.acquire(key, &dead);
+        let body = bodies.acquire(key, &dead);
+        entries[at].body = body;
+        entries[at].honoured &= !bodies[body].sleeps();
     }
     bodies.release(old);
     true

@@ -37,7 +37,8 @@ pub struct RouteView {
     pub paths: Vec<PathView>,
     /// Whether it is the one in force for its prefix.
     pub active: bool,
-    /// Whether lookups can honour it: not with a TOS or a source prefix.
+    /// Whether lookups can honour it: not with a TOS or a source prefix, nor with all its paths
+    /// dead.
     pub honoured: bool,
     /// The slot of the tables that its prefix points at; 0 for a route that is not in force.
     #[serde(serialize_with = "index_number")]
@@ -216,7 +217,9 @@ impl Rib {
         Self: HasTable<A>,
     {
         for (prefix, node) in self.table::<A>().nodes() {
-            for entry in node.entries().iter().filter(|entry| !entry.honoured) {
+            let sources = |entry: &&Entry| !self.state.bodies[entry.body].is_for_all_sources();
+            let entries = node.entries().iter();
+            for entry in entries.filter(|entry| entry.tos != 0 || sources(entry)) {
                 if views.len() >= limit {
                     return;
                 }

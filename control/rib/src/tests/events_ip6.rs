@@ -132,6 +132,21 @@ fn replacing_prefers_one_of_its_sort() {
 }
 
 #[test]
+fn a_replacement_may_be_there_already() {
+    let mut b = routed();
+    b.route(NEW, "2001:db8:f::/48 dev p0 metric 20");
+    b.route(APPEND, "2001:db8:f::/48 dev p1 metric 20");
+    b.route(REPLACE, "2001:db8:f::/48 dev p1 metric 20");
+    assert_eq!(
+        b.ask("2001:db8:f::1"),
+        "glean p1",
+        "it takes the first place"
+    );
+    b.route(REPLACE, "2001:db8:f::/48 dev p1 metric 20");
+    assert_eq!(b.ask("2001:db8:f::1"), "glean p1", "said again");
+}
+
+#[test]
 fn metrics_fall_back() {
     let mut b = routed();
     b.route(NEW, "2001:db8:f::/48 via fe80::9 dev p0 metric 20");

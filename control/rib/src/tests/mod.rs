@@ -3,6 +3,8 @@
 mod events_ip4;
 mod events_ip6;
 mod harness;
+mod model;
 mod neighbours;
 mod nexthops;
 mod tables;
+mod views;

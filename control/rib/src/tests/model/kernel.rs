@@ -1,0 +1,484 @@
+//! A kernel in lists: what it has, and what it says when it changes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::super::harness::{Box, DUMP, ifindex, ip, up_link};
+use super::ip4::Route4;
+use super::ip6::Route6;
+use crate::{
+    Address, Change, Family, NeighbourState, NexthopBody, NexthopId, NexthopMember, NexthopObject,
+    ObjectKind, Path,
+};
+
+/// Something that happens to a kernel; numbers are taken modulo what there is.
+#[derive(Debug, Clone)]
+pub(super) enum Op {
+    Route4 {
+        how: u8,
+        prefix: u8,
+        target: u8,
+        key: u8,
+    },
+    DelRoute4(u8),
+    Route6 {
+        how: u8,
+        prefix: u8,
+        target: u8,
+        key: u8,
+    },
+    DelRoute6(u8),
+    Admin {
+        port: u8,
+        up: bool,
+    },
+    Carrier {
+        port: u8,
+        on: bool,
+    },
+    Address {
+        port: u8,
+        second: bool,
+        there: bool,
+    },
+    Nexthop {
+        id: u8,
+        target: u8,
+    },
+    DelNexthop(u8),
+    Neighbour {
+        port: u8,
+        which: u8,
+        state: u8,
+    },
+    /// Everything is listed, as after an overrun.
+    Dump,
+    /// The port goes to another namespace, and comes back with nothing.
+    Leave(u8),
+    Compare,
+}
+
+/// An event, or a mark between events.
+pub(super) enum Say {
+    Change(Change),
+    Begin(ObjectKind),
+    End(ObjectKind),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Object {
+    Single(String, u8),
+    Blackhole,
+    Group(Vec<(u8, u16)>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Port {
+    pub up: bool,
+    pub carrier: bool,
+    /// 192.0.2.1/24 and so on; 172.16.PORT.1/24.
+    pub addresses: [bool; 2],
+}
+
+pub(super) const NETS: [&str; 3] = ["192.0.2", "198.51.100", "203.0.113"];
+
+pub(super) struct Kernel {
+    pub ports: [Port; 3],
+    pub ip4: Vec<Route4>,
+    pub ip6: Vec<Route6>,
+    pub objects: BTreeMap<u8, Object>,
+    /// By address and port: usable or not.
+    pub neighbours: BTreeMap<(IpAddr, u8), bool>,
+    pub said: Vec<Say>,
+}
+
+pub(super) fn dev(port: u8) -> String {
+    format!("p{port}")
+}
+
+impl Kernel {
+    pub(super) fn new() -> Self {
+        Self {
+            ports: [Port {
+                up: true,
+                carrier: true,
+                addresses: [false; 2],
+            }; 3],
+            ip4: Vec::new(),
+            ip6: Vec::new(),
+            objects: BTreeMap::new(),
+            neighbours: BTreeMap::new(),
+            said: Vec::new(),
+        }
+    }
+
+    pub(super) fn say(&mut self, change: Change) {
+        self.said.push(Say::Change(change));
+    }
+
+    /// Sends what it has to say.
+    pub(super) fn tell(&mut self, b: &mut Box) {
+        for said in self.said.drain(..) {
+            match said {
+                Say::Change(change) => b.rib.apply(change),
+                Say::Begin(kind) => b.rib.sync_begin(kind),
+                Say::End(kind) => assert_eq!(b.rib.sync_end(kind), 0, "nothing was missed"),
+            }
+        }
+    }
+
+    pub(super) fn apply(&mut self, op: &Op) {
+        match *op {
+            Op::Route4 {
+                how,
+                prefix,
+                target,
+                key,
+            } => self.route4(how, prefix, target, key),
+            Op::DelRoute4(which) => self.del_route4(which),
+            Op::Route6 {
+                how,
+                prefix,
+                target,
+                key,
+            } => self.route6(how, prefix, target, key),
+            Op::DelRoute6(which) => self.del_route6(which),
+            Op::Admin { port, up } => self.admin(port, up),
+            Op::Carrier { port, on } => self.carrier(port, on),
+            Op::Address {
+                port,
+                second,
+                there,
+            } => self.address(port, second, there),
+            Op::Nexthop { id, target } => self.nexthop(id, target),
+            Op::DelNexthop(id) => {
+                if self.objects.contains_key(&id) {
+                    self.say(Change::DelNexthop(NexthopId(id.into())));
+                    self.lose_object(id);
+                }
+            }
+            Op::Neighbour { port, which, state } => self.neighbour(port, which, state),
+            Op::Dump => self.list(),
+            Op::Leave(port) => self.leave(port),
+            Op::Compare => {}
+        }
+    }
+
+    fn say_link(&mut self, port: u8) {
+        let state = self.ports[usize::from(port)];
+        let mut link = up_link(10 + u32::from(port), &dev(port));
+        (link.up, link.carrier) = (state.up, state.up && state.carrier);
+        self.say(Change::SetLink(link));
+    }
+
+    fn admin(&mut self, port: u8, up: bool) {
+        let state = &mut self.ports[usize::from(port)];
+        if state.up == up {
+            return;
+        }
+        state.up = up;
+        self.say_link(port);
+        if up {
+            self.port_up4(port);
+            self.revive6(port);
+            if !self.ports[usize::from(port)].carrier {
+                self.lose_objects_of(port);
+            }
+            return;
+        }
+        self.lose_neighbours(port);
+        self.lose_objects_of(port);
+        self.port_down4(port, false);
+        self.port_down6(port, false);
+    }
+
+    fn carrier(&mut self, port: u8, on: bool) {
+        let state = &mut self.ports[usize::from(port)];
+        if state.carrier == on {
+            return;
+        }
+        state.carrier = on;
+        if !state.up {
+            return;
+        }
+        self.say_link(port);
+        if !on {
+            self.lose_neighbours(port);
+            self.lose_objects_of(port);
+        }
+    }
+
+    fn leave(&mut self, port: u8) {
+        self.admin(port, false);
+        self.lose_neighbours(port);
+        self.ports[usize::from(port)].addresses = [false; 2];
+        self.port_down4(port, true);
+        self.port_down6(port, true);
+        self.say(Change::DelLink(ifindex(&dev(port))));
+        self.ports[usize::from(port)] = Port {
+            up: true,
+            carrier: true,
+            addresses: [false; 2],
+        };
+        self.say_link(port);
+    }
+
+    fn lose_neighbours(&mut self, port: u8) {
+        let own: Vec<_> = self
+            .neighbours
+            .keys()
+            .filter(|(_, on)| *on == port)
+            .copied()
+            .collect();
+        for (address, port) in own {
+            self.neighbours.remove(&(address, port));
+            self.say(Change::DelNeighbour {
+                ifindex: ifindex(&dev(port)),
+                address,
+            });
+        }
+    }
+
+    fn neighbour(&mut self, port: u8, which: u8, state: u8) {
+        if !self.ports[usize::from(port)].up {
+            return;
+        }
+        let net = NETS[usize::from(port)];
+        let address = match which % 6 {
+            0 | 1 => ip(&format!("{net}.9")),
+            2 => ip("fe80::9"),
+            3 => ip(&format!("172.16.{port}.5")),
+            4 => ip("10.1.2.3"),
+            _ => ip("2001:db8:1::3"),
+        };
+        let ifindex = ifindex(&dev(port));
+        if state == 0 {
+            if self.neighbours.remove(&(address, port)).is_some() {
+                self.say(Change::DelNeighbour { ifindex, address });
+            }
+            return;
+        }
+        self.neighbours.insert((address, port), state > 1);
+        self.say(say_neighbour(address, port, state > 1));
+    }
+
+    fn nexthop(&mut self, id: u8, target: u8) {
+        let to = |port: u8| Object::Single(format!("{}.9", NETS[usize::from(port)]), port);
+        let object = match target {
+            0..3 => to(target),
+            3 => Object::Single("fe80::9".into(), 0),
+            4 => Object::Single(String::new(), 1),
+            5 => Object::Blackhole,
+            _ => {
+                let singles = self.objects.iter().filter(|(other, object)| {
+                    **other != id && matches!(object, Object::Single(..))
+                });
+                let members = singles
+                    .map(|(&id, _)| (id, u16::from(id % 2) + 1))
+                    .collect();
+                Object::Group(members)
+            }
+        };
+        let alive = match &object {
+            Object::Single(_, port) => {
+                let port = self.ports[usize::from(*port)];
+                port.up && port.carrier
+            }
+            Object::Blackhole => true,
+            Object::Group(members) => !members.is_empty(),
+        };
+        // The kernel refuses to turn a single into a group or back, and a blackhole in a group.
+        let known = self.objects.get(&id);
+        let is_group = |object: &Object| matches!(object, Object::Group(_));
+        let member = self.objects.values().any(|other| match other {
+            Object::Group(members) => members.iter().any(|&(member, _)| member == id),
+            _ => false,
+        });
+        let refused = known.is_some_and(|known| is_group(known) != is_group(&object))
+            || member && object == Object::Blackhole;
+        if !alive || refused {
+            return;
+        }
+        self.objects.insert(id, object);
+        let said = self.object(id);
+        self.say(Change::SetNexthop(said));
+        // `nexthop_compat_mode`: every IPv4 route that uses it is said again.
+        for route in self
+            .ip4
+            .clone()
+            .iter()
+            .filter(|route| route.nhid == Some(id))
+        {
+            self.say(route.say(super::super::harness::REPLACE));
+        }
+    }
+
+    fn object(&self, id: u8) -> NexthopObject {
+        let body = match &self.objects[&id] {
+            Object::Single(gateway, port) => NexthopBody::Single(path(gateway, *port)),
+            Object::Blackhole => NexthopBody::Blackhole,
+            Object::Group(members) => {
+                let member = |&(id, weight): &(u8, u16)| NexthopMember {
+                    id: NexthopId(id.into()),
+                    weight,
+                };
+                NexthopBody::Group(members.iter().map(member).collect())
+            }
+        };
+        NexthopObject {
+            id: NexthopId(id.into()),
+            protocol: 4,
+            body,
+        }
+    }
+
+    fn lose_objects_of(&mut self, port: u8) {
+        let own = self.objects.iter();
+        let own = own.filter(|(_, object)| matches!(object, Object::Single(_, on) if *on == port));
+        let own: Vec<u8> = own.map(|(&id, _)| id).collect();
+        own.into_iter().for_each(|id| self.lose_object(id));
+    }
+
+    /// An object goes; nothing is said of it here.
+    fn lose_object(&mut self, id: u8) {
+        self.objects.remove(&id);
+        self.ip4.retain(|route| route.nhid != Some(id));
+        self.lose_object6(id);
+        let mut empty = Vec::new();
+        for (&group, object) in &mut self.objects {
+            if let Object::Group(members) = object {
+                let before = members.len();
+                members.retain(|&(member, _)| member != id);
+                if members.is_empty() && before > 0 {
+                    empty.push(group);
+                }
+            }
+        }
+        empty.into_iter().for_each(|group| self.lose_object(group));
+    }
+
+    /// Lists everything.
+    fn list(&mut self) {
+        for kind in ObjectKind::ALL {
+            self.said.push(Say::Begin(kind));
+            match kind {
+                ObjectKind::Links => {
+                    for port in 0..3 {
+                        self.say_link(port);
+                    }
+                    for (index, name) in [(1, "lo"), (20, "eth9")] {
+                        self.say(Change::SetLink(up_link(index, name)));
+                    }
+                }
+                ObjectKind::Addresses(Family::Ip4) => {
+                    for port in 0..3 {
+                        for which in [0, 1] {
+                            if self.ports[usize::from(port)].addresses[which] {
+                                self.say(Change::SetAddress(address(port, which)));
+                            }
+                        }
+                    }
+                }
+                ObjectKind::Neighbours(family) => {
+                    let all: Vec<_> = self.neighbours.iter().map(|(k, v)| (*k, *v)).collect();
+                    for ((address, port), usable) in all {
+                        if Family::of(address) == family {
+                            self.say(say_neighbour(address, port, usable));
+                        }
+                    }
+                }
+                ObjectKind::Nexthops => {
+                    for id in self.objects.keys().copied().collect::<Vec<_>>() {
+                        let object = self.object(id);
+                        self.say(Change::SetNexthop(object));
+                    }
+                }
+                ObjectKind::Routes(Family::Ip4) => {
+                    let all: Vec<Change> = self.ip4.iter().map(|route| route.say(DUMP)).collect();
+                    all.into_iter().for_each(|change| self.say(change));
+                }
+                ObjectKind::Routes(Family::Ip6) => self.list6(),
+                ObjectKind::Addresses(Family::Ip6) | ObjectKind::Rules(_) => {}
+            }
+            self.said.push(Say::End(kind));
+        }
+    }
+
+    /// A RIB that heard nothing but one list of everything.
+    pub(super) fn dump(&self) -> Box {
+        let mut copy = Self {
+            ports: self.ports,
+            ip4: self.ip4.clone(),
+            ip6: self.ip6.clone(),
+            objects: self.objects.clone(),
+            neighbours: self.neighbours.clone(),
+            said: Vec::new(),
+        };
+        copy.list();
+        let mut fresh = Box::bare();
+        copy.tell(&mut fresh);
+        fresh
+    }
+
+    /// Everything is deleted, and said to be.
+    pub(super) fn clear(&mut self) {
+        for port in 0..3 {
+            self.address(port, false, false);
+            self.address(port, true, false);
+        }
+        while !self.ip4.is_empty() {
+            self.del_route4(0);
+        }
+        while !self.ip6.is_empty() {
+            self.del_route6(0);
+        }
+    }
+}
+
+pub(super) fn path(gateway: &str, port: u8) -> Path {
+    let ifindex = match port {
+        8 => ifindex("lo"),
+        9 => ifindex("eth9"),
+        port => ifindex(&dev(port)),
+    };
+    Path {
+        gateway: gateway.parse().ok(),
+        ..Path::dev(ifindex)
+    }
+}
+
+pub(super) fn address(port: u8, which: usize) -> Address {
+    Address {
+        ifindex: ifindex(&dev(port)),
+        address: ip(&address_text(port, which)),
+        prefix_len: 24,
+        peer: None,
+        broadcast: None,
+        scope: 0,
+        tentative: false,
+    }
+}
+
+pub(super) fn address_text(port: u8, which: usize) -> String {
+    match which {
+        0 => format!("{}.1", NETS[usize::from(port)]),
+        _ => format!("172.16.{port}.1"),
+    }
+}
+
+fn say_neighbour(address: IpAddr, port: u8, usable: bool) -> Change {
+    let last = match address {
+        IpAddr::V4(v4) => v4.octets()[3],
+        IpAddr::V6(v6) => v6.octets()[15],
+    };
+    Change::SetNeighbour(crate::Neighbour {
+        ifindex: ifindex(&dev(port)),
+        address,
+        mac: usable.then_some([2, 0, 0, 0, port, last]),
+        state: if usable {
+            NeighbourState::Stale
+        } else {
+            NeighbourState::Failed
+        },
+    })
+}

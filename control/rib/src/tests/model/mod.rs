@@ -1,0 +1,113 @@
+//! Any sequence of what a kernel can do, against a kernel that does it naively: events as the
+//! kernel would send them go to the RIB, and every answer of the tables must be the kernel's.
+
+mod ip4;
+mod ip6;
+mod kernel;
+mod lookup;
+
+use proptest::prelude::*;
+
+use super::harness::Box;
+use kernel::{Kernel, Op};
+use lookup::probes;
+
+fn op() -> impl Strategy<Value = Op> {
+    let small = 0..8_u8;
+    prop_oneof![
+        10 => (0..4_u8, any::<u8>(), any::<u8>(), 0..6_u8)
+            .prop_map(|(how, prefix, target, key)| Op::Route4 { how, prefix, target, key }),
+        4 => any::<u8>().prop_map(Op::DelRoute4),
+        8 => (0..3_u8, any::<u8>(), any::<u8>(), 0..3_u8)
+            .prop_map(|(how, prefix, target, key)| Op::Route6 { how, prefix, target, key }),
+        4 => any::<u8>().prop_map(Op::DelRoute6),
+        3 => (0..3_u8, any::<bool>()).prop_map(|(port, up)| Op::Admin { port, up }),
+        3 => (0..3_u8, any::<bool>()).prop_map(|(port, on)| Op::Carrier { port, on }),
+        2 => (0..3_u8, any::<bool>(), any::<bool>())
+            .prop_map(|(port, second, there)| Op::Address { port, second, there }),
+        4 => (1..5_u8, small).prop_map(|(id, target)| Op::Nexthop { id, target }),
+        2 => (1..5_u8).prop_map(Op::DelNexthop),
+        4 => (0..3_u8, any::<u8>(), 0..4_u8)
+            .prop_map(|(port, which, state)| Op::Neighbour { port, which, state }),
+        1 => Just(Op::Dump),
+        1 => (0..3_u8).prop_map(Op::Leave),
+        3 => Just(Op::Compare),
+    ]
+}
+
+fn compare(b: &mut Box, kernel: &Kernel, done: &[Op]) {
+    b.commit();
+    assert!(!b.rib.is_dirty(), "a commit leaves nothing to do");
+    for address in probes(kernel) {
+        let found = b.ask_now(address);
+        assert_eq!(found, kernel.answer(address), "{address} after {done:#?}");
+        let explained = b.rib.explain(address);
+        let index = explained
+            .nexthop
+            .map(|nexthop| nexthop.index.raw())
+            .unwrap_or(0);
+        let written = b.rib.answer(address).0.raw();
+        // An address without a route, and one whose route is a throw, have slots of their own.
+        if found != "no_route" {
+            assert_eq!(index, written, "explain {address}: {:?}", explained.why);
+        }
+    }
+    // What a full table would answer is what the expectation says; verify relies on it.
+    let mut fresh = kernel.dump();
+    assert_eq!(
+        fresh.rib.expectation(),
+        expectation_of(b),
+        "after {done:#?}"
+    );
+}
+
+fn expectation_of(b: &mut Box) -> crate::Expectation {
+    b.rib.expectation()
+}
+
+fn run(ops: Vec<Op>) {
+    let mut b = Box::bare();
+    let mut kernel = Kernel::new();
+    for (at, op) in ops.iter().enumerate() {
+        match op {
+            Op::Compare => compare(&mut b, &kernel, &ops[..at]),
+            op => kernel.apply(op),
+        }
+        kernel.tell(&mut b);
+    }
+    compare(&mut b, &kernel, &ops);
+    // With the last route the last slot goes.
+    kernel.clear();
+    kernel.tell(&mut b);
+    b.commit();
+    assert_eq!(b.writer.prefixes(b.rib.vrf()).count(), 0);
+    let verdicts = b
+        .rib
+        .nexthops()
+        .into_iter()
+        .filter(|n| n.members[0].0.ifindex.is_some());
+    assert_eq!(
+        verdicts.count(),
+        0,
+        "only slots that are kept for good are left"
+    );
+}
+
+/// `PROPTEST_CASES` asks for more.
+fn config() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig {
+        cases: config.cases.max(1000),
+        failure_persistence: None,
+        ..config
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_tables_answer_as_the_kernel(ops in prop::collection::vec(op(), 1..60)) {
+        run(ops);
+    }
+}
