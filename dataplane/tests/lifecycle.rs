@@ -135,6 +135,13 @@ fn bad_settings_are_refused_with_the_cure() {
             },
         ),
         (
+            "mbufs = 500 is too few: receive queues and caches alone can take 1664; ",
+            &|c| {
+                c.ports = port("net_tap8,iface=ilfew");
+                c.mbufs = Some(500);
+            },
+        ),
+        (
             "mempool node0-2048: no memory for 100000000 packet buffers",
             &|c| {
                 c.ports = port("net_null8");

@@ -5,10 +5,7 @@
 
 mod rig;
 
-use std::process::Command;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, PortConfig};
@@ -16,60 +13,12 @@ use ironlane_dataplane::eal::{LinkState, MbufBatch};
 use ironlane_dataplane::reason::{PuntPriority, PuntReason};
 use ironlane_fib::Tables;
 use ironlane_rcu::Domain;
-use nix::sched::{CloneFlags, unshare};
+use rig::netns::{Netns, can_make_taps, run};
 use rig::{cpus, eal, wait_for};
-
-/// Runs a command in the namespace of the calling thread.
-fn run(line: &str) {
-    let mut words = line.split_whitespace();
-    let status = Command::new(words.next().unwrap())
-        .args(words)
-        .status()
-        .expect(line);
-    assert!(status.success(), "{line}");
-}
-
-/// A thread in a network namespace of its own, which runs commands there.
-struct Netns {
-    lines: Sender<String>,
-    done: Receiver<()>,
-    tid: i32,
-}
-
-impl Netns {
-    fn new() -> Self {
-        let (lines, inbox) = channel::<String>();
-        let (reply, done) = channel();
-        let (tell, tid) = channel();
-        thread::spawn(move || {
-            unshare(CloneFlags::CLONE_NEWNET).unwrap();
-            tell.send(nix::unistd::gettid().as_raw()).unwrap();
-            for line in inbox {
-                run(&line);
-                reply.send(()).unwrap();
-            }
-        });
-        Self {
-            lines,
-            done,
-            tid: tid.recv().unwrap(),
-        }
-    }
-
-    fn run(&self, line: &str) {
-        self.lines.send(line.to_owned()).unwrap();
-        self.done.recv().expect(line);
-    }
-}
 
 #[test]
 fn a_tap_in_another_namespace_has_its_true_link_state() {
-    if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET) {
-        println!("SKIP a_tap_in_another_namespace_has_its_true_link_state: unshare: {errno}");
-        return;
-    }
-    if !std::path::Path::new("/dev/net/tun").exists() {
-        println!("SKIP a_tap_in_another_namespace_has_its_true_link_state: no /dev/net/tun");
+    if !can_make_taps("a_tap_in_another_namespace_has_its_true_link_state") {
         return;
     }
     let there = Netns::new();

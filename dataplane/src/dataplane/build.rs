@@ -7,7 +7,7 @@ use ironlane_fib::{PortId, Tables};
 use ironlane_packet::eth::Mac;
 use ironlane_rcu::{Domain, Reader};
 
-use super::plan::{PortPlan, mbufs_for, plan_port};
+use super::plan::{PortPlan, fewest_mbufs, mbufs_for, plan_port};
 use super::{Dataplane, DataplaneConfig, DataplaneError, LcoreInfo, PortConfig, PortInfo};
 use crate::burst::Arrival;
 use crate::eal::{
@@ -116,9 +116,13 @@ fn make_pools(
     for ((socket, room), places) in kinds {
         let users: Vec<_> = places
             .iter()
-            .map(|&at| (opened[at].0, &opened[at].2))
+            .map(|&at| (opened[at].0, &opened[at].2, opened[at].1.caps()))
             .collect();
+        let fewest = fewest_mbufs(config, &users);
         let mbufs = config.mbufs.unwrap_or_else(|| mbufs_for(config, &users));
+        if mbufs < fewest {
+            return Err(DataplaneError::TooFewMbufs { mbufs, fewest });
+        }
         let name = format!("node{socket}-{room}");
         for at in places {
             pool_of[at] = pools.len();

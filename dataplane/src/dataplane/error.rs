@@ -32,6 +32,17 @@ pub enum DataplaneError {
     /// A port that does not exist.
     #[error("there is no port {0}")]
     NoSuchPort(PortId),
+    /// Fewer packet buffers than queues and caches can take.
+    #[error(
+        "mbufs = {mbufs} is too few: receive queues and caches alone can take {fewest}; leave it \
+         out to have it counted, or lower rx_descriptors"
+    )]
+    TooFewMbufs {
+        /// Configured.
+        mbufs: u32,
+        /// Needed at least.
+        fewest: u32,
+    },
     /// The domain of the tables has no place for more readers.
     #[error("{lcores} lcores, but the tables take no more readers (RCU domain full)")]
     TooManyReaders {

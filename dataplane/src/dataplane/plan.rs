@@ -101,23 +101,75 @@ fn default_rx(caps: &PortCaps, lcores: u16) -> u16 {
 
 /// Bytes of data that buffers of the port's receive queues need.
 fn room(config: &PortConfig, caps: &PortCaps) -> Result<u16, DataplaneError> {
-    let frame = frame_len(config.mtu);
+    let mut frame = frame_len(config.mtu);
+    if caps.driver == "net_af_packet" {
+        frame = packet_socket_frame(config)?;
+    }
     if frame <= u32::from(DATA_ROOM) || caps.rx_scatter || caps.passes_mbufs() {
         return Ok(DATA_ROOM);
     }
-    // Whole cache lines; an MTU is at most 9000, so this fits.
-    u16::try_from(frame.next_multiple_of(64)).map_err(|_| DataplaneError::Port {
+    // Whole cache lines; the headroom comes on top.
+    let room = u16::try_from(frame.next_multiple_of(64)).ok();
+    room.filter(|room| *room < u16::MAX - 256)
+        .ok_or_else(|| DataplaneError::Port {
+            port: config.name.clone(),
+            what: format!("frames of {frame} bytes do not fit in a packet buffer"),
+        })
+}
+
+/// Size of the frames in a packet socket's ring: the driver wants every buffer to take a whole
+/// one. It does not check that they hold the MTU, and reads at wrong places unless they fill
+/// their blocks.
+fn packet_socket_frame(config: &PortConfig) -> Result<u32, DataplaneError> {
+    const HEADER: u32 = 64;
+    let size = argument(&config.device, "framesz").unwrap_or(2048).max(1);
+    let block = argument(&config.device, "blocksz").unwrap_or(4096);
+    let wanted = (frame_len(config.mtu) + HEADER).next_power_of_two();
+    if size >= frame_len(config.mtu) + HEADER && block.is_multiple_of(size) {
+        return Ok(size);
+    }
+    Err(DataplaneError::Port {
         port: config.name.clone(),
-        what: format!("MTU {} is too large", config.mtu),
+        what: format!(
+            "framesz={size} and blocksz={block} do not suit MTU {}: frames must hold it, and fill \
+             their block; give the device framesz={wanted},blocksz={},framecnt=512",
+            config.mtu,
+            wanted.max(4096)
+        ),
     })
 }
 
+/// A number among the arguments of a device string.
+fn argument(device: &str, key: &str) -> Option<u32> {
+    let mut pairs = device.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| *name == key)?.1.parse().ok()
+}
+
+/// Packet buffers below which receive queues and caches could take all, and nothing would move.
+pub(super) fn fewest_mbufs(
+    config: &DataplaneConfig,
+    ports: &[(&PortConfig, &PortPlan, &PortCaps)],
+) -> u32 {
+    let queues: u32 = ports
+        .iter()
+        .filter(|(_, _, caps)| !caps.passes_mbufs())
+        .map(|(port, plan, _)| plan.rx.len() as u32 * u32::from(port.rx_descriptors))
+        .sum();
+    if queues == 0 {
+        return 1;
+    }
+    queues + config.lcores.len() as u32 * (256 * 3 / 2) + 256
+}
+
 /// Packet buffers that a pool needs for everything that can hold some at once.
-pub(super) fn mbufs_for(config: &DataplaneConfig, ports: &[(&PortConfig, &PortPlan)]) -> u32 {
+pub(super) fn mbufs_for(
+    config: &DataplaneConfig,
+    ports: &[(&PortConfig, &PortPlan, &PortCaps)],
+) -> u32 {
     let lcores = config.lcores.len() as u32;
     let queues: u32 = ports
         .iter()
-        .map(|(port, plan)| {
+        .map(|(port, plan, _)| {
             let rx = plan.rx.len() as u32 * u32::from(port.rx_descriptors);
             let tx = plan.tx.len() as u32 * u32::from(port.tx_descriptors);
             rx + tx + lcores * 64
@@ -185,6 +237,24 @@ mod tests {
             error.to_string(),
             "port p0: 2 receive queues wanted, net_pcap has at most 1"
         );
+    }
+
+    #[test]
+    fn packet_sockets_get_buffers_of_their_frame_size() {
+        let room = |mtu, args: &str| {
+            let mut config = PortConfig::new("p0", format!("net_af_packet0,iface=v0{args}"));
+            config.mtu = mtu;
+            let plan = plan_port(&config, &caps("net_af_packet", 1, 1), 1, 0);
+            plan.map(|plan| plan.room)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(room(1500, ""), Ok(2048));
+        assert_eq!(room(9000, ",blocksz=65536,framesz=16384"), Ok(16384));
+        for args in ["", ",framesz=16384", ",blocksz=65536,framesz=9216"] {
+            let message = room(9000, args).unwrap_err();
+            let cure = "give the device framesz=16384,blocksz=16384,framecnt=512";
+            assert!(message.ends_with(cure), "{message}");
+        }
     }
 
     #[test]

@@ -10,123 +10,10 @@ use nix::errno::Errno;
 use super::device::{Device, text};
 use super::error::strerror;
 use super::tap_link::TapLink;
-use super::{Eal, EalError, Mempool, RxQueue, TxQueue};
-
-/// What a device can do, before it is configured.
-#[derive(Clone, Debug)]
-pub struct PortCaps {
-    /// DPDK's driver, `net_tap` for example.
-    pub driver: String,
-    /// The bus it is on: `pci`, `vdev` and so on.
-    pub bus: String,
-    /// NUMA node; -1 if it has none.
-    pub socket: i32,
-    /// MAC address.
-    pub mac: [u8; 6],
-    /// Most receive queues.
-    pub max_rx_queues: u16,
-    /// Most transmit queues.
-    pub max_tx_queues: u16,
-    /// Largest MTU it says it can do.
-    pub max_mtu: u16,
-    /// Whether one frame may be received into several buffers.
-    pub rx_scatter: bool,
-    /// Whether one frame may be sent from several buffers.
-    pub tx_multi_segment: bool,
-    /// Flows that it can spread over receive queues; 0 if it cannot.
-    pub rss_flows: u64,
-    rx_offloads: u64,
-    tx_offloads: u64,
-}
-
-impl PortCaps {
-    /// Whether the device hands mbufs on as they are, in chains or not, so that the size of a
-    /// pool's buffers does not matter to it.
-    pub fn passes_mbufs(&self) -> bool {
-        matches!(self.driver.as_str(), "net_ring" | "net_null")
-    }
-
-    /// A device that can do nothing much.
-    #[cfg(test)]
-    pub(crate) fn for_tests() -> Self {
-        Self {
-            driver: String::new(),
-            bus: "vdev".to_owned(),
-            socket: 0,
-            mac: [2, 0, 0, 0, 0, 1],
-            max_rx_queues: 1,
-            max_tx_queues: 1,
-            max_mtu: 9000,
-            rx_scatter: false,
-            tx_multi_segment: false,
-            rss_flows: 0,
-            rx_offloads: 0,
-            tx_offloads: 0,
-        }
-    }
-}
-
-/// How to set a port up.
-#[derive(Clone, Debug)]
-pub struct PortSettings {
-    /// Receive queues.
-    pub rx_queues: u16,
-    /// Transmit queues.
-    pub tx_queues: u16,
-    /// Slots in each receive queue, before the device's own limits.
-    pub rx_descriptors: u16,
-    /// Slots in each transmit queue.
-    pub tx_descriptors: u16,
-    /// Largest IP packet, in bytes.
-    pub mtu: u16,
-    /// MAC address, if not the device's own.
-    pub mac: Option<[u8; 6]>,
-    /// Receive frames for anybody.
-    pub promiscuous: bool,
-}
-
-/// What a port's link is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkState {
-    /// Carrier is there.
-    Up,
-    /// No carrier.
-    Down,
-    /// The device cannot be asked; to be treated as up.
-    Unknown,
-}
-
-/// Link state with its details, where the device tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortLink {
-    /// Up, down or not known.
-    pub state: LinkState,
-    /// Mbit/s; `None` if the device does not know or has no speed.
-    pub speed_mbps: Option<u32>,
-    /// Both directions at once.
-    pub full_duplex: bool,
-}
-
-/// What the device itself counted. Virtual devices may leave fields at 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PortStats {
-    /// Frames received.
-    pub rx_packets: u64,
-    /// Frames sent.
-    pub tx_packets: u64,
-    /// Bytes received.
-    pub rx_bytes: u64,
-    /// Bytes sent.
-    pub tx_bytes: u64,
-    /// Frames lost since no slot was free in a receive queue.
-    pub rx_missed: u64,
-    /// Frames received broken.
-    pub rx_errors: u64,
-    /// Frames that could not be sent.
-    pub tx_errors: u64,
-    /// Times no packet buffer was to be had for reception.
-    pub rx_no_mbuf: u64,
-}
+use super::{
+    Eal, EalError, LinkState, Mempool, PortCaps, PortLink, PortSettings, PortStats, RxQueue,
+    TxQueue, frame_len,
+};
 
 /// An open device.
 #[derive(Debug)]
@@ -218,7 +105,7 @@ impl Port {
             mac: mac.addr_bytes,
             max_rx_queues: info.max_rx_queues,
             max_tx_queues: info.max_tx_queues,
-            max_mtu: info.max_mtu,
+            max_mtu: largest_mtu(&info),
             rx_scatter: info.rx_offload_capa & c::IL_RX_OFFLOAD_SCATTER != 0,
             tx_multi_segment: info.tx_offload_capa & c::IL_TX_OFFLOAD_MULTI_SEGS != 0,
             rss_flows: info.flow_type_rss_offloads & c::IL_ETH_RSS_FLOWS,
@@ -291,7 +178,7 @@ impl Port {
     fn configure(&mut self, settings: &PortSettings, room: u16) -> Result<(), EalError> {
         // SAFETY: all zero is DPDK's own default for the whole struct.
         let mut conf: c::rte_eth_conf = unsafe { MaybeUninit::zeroed().assume_init() };
-        conf.rxmode.mtu = u32::from(settings.mtu);
+        conf.rxmode.mtu = u32::from(self.mtu_of_device(settings.mtu)?);
         if frame_len(settings.mtu) > u32::from(room) {
             conf.rxmode.offloads |= c::IL_RX_OFFLOAD_SCATTER & self.caps.rx_offloads;
         }
@@ -321,6 +208,24 @@ impl Port {
             let conf = conf;
             // SAFETY: the port is stopped; `conf` lives through the call.
             unsafe { c::rte_eth_dev_configure(id, rx, tx, &raw const conf.0) }
+        })
+    }
+
+    /// The MTU to ask the device for, or why there is none.
+    fn mtu_of_device(&self, mtu: u16) -> Result<u16, EalError> {
+        let most = self.caps.max_mtu;
+        if mtu <= most {
+            return Ok(mtu);
+        }
+        if self.caps.is_modest() {
+            return Ok(most);
+        }
+        Err(EalError::Port {
+            port: self.label.clone(),
+            device: self.device.name.clone(),
+            what: format!("have MTU {mtu}"),
+            reason: format!("{} does at most {most}", self.caps.driver),
+            log: Vec::new(),
         })
     }
 
@@ -384,6 +289,10 @@ impl Port {
     }
 
     fn set_mtu_of_device(&self, mtu: u16) -> Result<(), EalError> {
+        if self.mtu_of_device(mtu)? != mtu {
+            // Its interface in the kernel has been given one already.
+            return Ok(());
+        }
         let id = self.device.id;
         // SAFETY: plain numbers.
         let set = move || unsafe { c::rte_eth_dev_set_mtu(id, mtu) };
@@ -570,10 +479,15 @@ struct Conf(c::rte_eth_conf);
 // SAFETY: its pointers (RSS key) are null.
 unsafe impl Send for Conf {}
 
-/// Bytes of the longest Ethernet frame for an MTU: header and two VLAN tags. DPDK leaves the
-/// frame check sequence off.
-pub fn frame_len(mtu: u16) -> u32 {
-    u32::from(mtu) + 14 + 8
+/// The largest MTU that a device says it can do, by both ways it has to say so.
+fn largest_mtu(info: &c::rte_eth_dev_info) -> u16 {
+    let header = match info.max_rx_pktlen.checked_sub(u32::from(info.max_mtu)) {
+        Some(header) if info.max_mtu != u16::MAX => header,
+        _ => 18,
+    };
+    let by_frame = info.max_rx_pktlen.saturating_sub(header);
+    // No truncation: it is at most `max_mtu`.
+    by_frame.min(u32::from(info.max_mtu)) as u16
 }
 
 fn not_supported() -> String {

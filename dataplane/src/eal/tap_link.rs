@@ -11,15 +11,26 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use super::port::LinkState;
+use super::LinkState;
 
 nix::ioctl_read_bad!(tun_get_iff, 0x8004_54d2, libc::ifreq);
 nix::ioctl_none_bad!(tun_get_dev_netns, 0x54e3);
 nix::ioctl_write_ptr_bad!(tun_set_carrier, 0x4004_54e2, libc::c_int);
-nix::ioctl_readwrite_bad!(get_flags, libc::SIOCGIFFLAGS, libc::ifreq);
+nix::ioctl_readwrite_bad!(ethtool, 0x8946, libc::ifreq);
+
+/// Asks whether an interface is up and has a carrier.
+const ETHTOOL_GLINK: u32 = 0x0a;
+
+/// `struct ethtool_value` of `linux/ethtool.h`.
+#[repr(C)]
+struct EthtoolValue {
+    command: u32,
+    data: u32,
+}
 
 /// A handle on the tap of a port.
 #[derive(Debug)]
@@ -51,7 +62,7 @@ impl TapLink {
             let Ok(file) = file.try_clone_to_owned() else {
                 continue;
             };
-            if interface(&file).is_some_and(|request| name_of(&request) == name) {
+            if interface(&file).is_ok_and(|request| name_of(&request) == name) {
                 return Some(Self {
                     file,
                     socket: Mutex::new(None),
@@ -65,17 +76,27 @@ impl TapLink {
     pub(super) fn state(&self) -> LinkState {
         let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..2 {
+            let mut request = match interface(&self.file) {
+                Ok(request) => request,
+                // The interface went, with its namespace for one.
+                Err(Errno::EBADFD) => return LinkState::Down,
+                Err(_) => return LinkState::Unknown,
+            };
             if socket.is_none() {
                 *socket = self.socket_there();
             }
-            match (&*socket, interface(&self.file)) {
-                (Some(there), Some(mut request)) => {
-                    // SAFETY: the kernel reads the name in `request` and writes its flags.
-                    if unsafe { get_flags(there.as_raw_fd(), &raw mut request) }.is_ok() {
-                        // SAFETY: the request that writes this member succeeded.
-                        let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
-                        let both = libc::IFF_UP | libc::IFF_RUNNING;
-                        return if flags & both == both {
+            match &*socket {
+                Some(there) => {
+                    // Not the flags: they follow a lost carrier up to a second late.
+                    let mut value = EthtoolValue {
+                        command: ETHTOOL_GLINK,
+                        data: 0,
+                    };
+                    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+                    // SAFETY: the kernel reads the name and the pointer in `request`, and reads
+                    // and writes `value` there.
+                    if unsafe { ethtool(there.as_raw_fd(), &raw mut request) }.is_ok() {
+                        return if value.data != 0 {
                             LinkState::Up
                         } else {
                             LinkState::Down
@@ -84,7 +105,7 @@ impl TapLink {
                     // Moved since: ask where it is now.
                     *socket = None;
                 }
-                _ => return LinkState::Unknown,
+                None => return LinkState::Unknown,
             }
         }
         LinkState::Unknown
@@ -119,12 +140,12 @@ impl TapLink {
 }
 
 /// Name and flags of the tap that a file is open on.
-fn interface(file: &OwnedFd) -> Option<libc::ifreq> {
+fn interface(file: &OwnedFd) -> nix::Result<libc::ifreq> {
     // SAFETY: all zero is a valid request.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     // SAFETY: the kernel writes one request.
-    unsafe { tun_get_iff(file.as_raw_fd(), &raw mut request) }.ok()?;
-    Some(request)
+    unsafe { tun_get_iff(file.as_raw_fd(), &raw mut request) }?;
+    Ok(request)
 }
 
 fn name_of(request: &libc::ifreq) -> Vec<u8> {

@@ -5,6 +5,7 @@
 //! `sleep_min_us` to `sleep_max_us`.
 
 use std::hint;
+use std::thread;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -17,6 +18,9 @@ use crate::eal::{Clock, ticks};
 
 /// Longest sleep of an lcore whose devices all wake it: it still looks about now and then.
 const LONGEST: Duration = Duration::from_millis(100);
+
+/// Longest sleep while a device's file is broken.
+const BROKEN: Duration = Duration::from_millis(1);
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +110,12 @@ pub(super) fn sleep(waker: &Waker, queues: &[RxLane], longest: Duration) {
         Some(TimeSpec::from_duration(longest)),
         None,
     );
+    // The tap of a namespace that is gone would not let anybody sleep.
+    let gone = PollFlags::POLLERR | PollFlags::POLLNVAL | PollFlags::POLLHUP;
+    let broken = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| events.intersects(gone));
+    if fds[1..count].iter().any(broken) {
+        thread::sleep(longest.min(BROKEN));
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test file uses a part of it
 
+pub mod netns;
+
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,0 +1,132 @@
+//! Packets in one segment and in chains: grow, cut, join, copy. No buffer is lost by any of it.
+
+mod rig;
+
+use ironlane_dataplane::eal::{BURST_MAX, Mbuf, MbufBatch, Mempool, RxChecksum};
+use rig::{bytes, eal};
+
+/// A packet of segments with these lengths, its bytes counting up from 0.
+fn packet(pool: &Mempool, lens: &[usize]) -> Mbuf {
+    let mut next = 0u8;
+    let mut segments = lens.iter().map(|&len| {
+        let mut batch = MbufBatch::new();
+        assert!(pool.alloc(&mut batch, 1));
+        let mut mbuf = batch.pop().unwrap();
+        for byte in mbuf.append(len).unwrap() {
+            *byte = next;
+            next = next.wrapping_add(1);
+        }
+        mbuf
+    });
+    let mut whole = segments.next().unwrap();
+    segments.for_each(|segment| whole.chain(segment));
+    whole
+}
+
+fn counting(len: usize) -> Vec<u8> {
+    (0..len).map(|i| i as u8).collect()
+}
+
+#[test]
+fn chains_are_cut_joined_and_copied_byte_by_byte() {
+    let pool = Mempool::create(eal(), "chains", 63, 256, -1).unwrap();
+    let shapes: &[&[usize]] = &[&[100], &[60, 40], &[1, 1, 98], &[14, 0, 50, 36], &[100, 0]];
+    for shape in shapes {
+        for cut in 0..=101 {
+            let mut mbuf = packet(&pool, shape);
+            assert_eq!(mbuf.nb_segs() as usize, shape.len());
+            mbuf.truncate(cut);
+            assert_eq!(
+                bytes(&mbuf),
+                counting(cut.min(100)),
+                "{shape:?} cut to {cut}"
+            );
+            assert_eq!(mbuf.segments().count(), mbuf.nb_segs() as usize);
+            assert_eq!(
+                mbuf.segments().map(<[u8]>::len).sum::<usize>(),
+                mbuf.pkt_len()
+            );
+            mbuf.free();
+
+            let mut mbuf = packet(&pool, shape);
+            assert_eq!(mbuf.pullup(cut), cut <= 100, "{shape:?} first {cut}");
+            assert_eq!(bytes(&mbuf), counting(100));
+            assert!(mbuf.data_len() >= if cut <= 100 { cut } else { 0 });
+            assert_eq!(mbuf.segments().count(), mbuf.nb_segs() as usize);
+            let mut copy = [0xee; 30];
+            let there = mbuf.copy_to(cut, &mut copy);
+            assert_eq!(there, 30.min(100usize.saturating_sub(cut)));
+            assert_eq!(copy[..there], counting(100)[cut.min(100)..][..there]);
+            mbuf.free();
+        }
+    }
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
+fn the_front_grows_into_the_headroom_and_shrinks_again() {
+    let pool = Mempool::create(eal(), "front", 15, 256, -1).unwrap();
+    let mut mbuf = packet(&pool, &[50, 50]);
+    let headroom = mbuf.headroom();
+    mbuf.prepend(4).unwrap().copy_from_slice(&[9; 4]);
+    assert_eq!((mbuf.pkt_len(), mbuf.headroom()), (104, headroom - 4));
+    assert!(mbuf.adj(4) && !mbuf.adj(51));
+    assert_eq!(bytes(&mbuf), counting(100));
+    assert!(mbuf.prepend(headroom + 1).is_none());
+    assert!(
+        mbuf.append(1).is_none(),
+        "only the end of a single segment grows"
+    );
+    assert!(mbuf.trim(60) && !mbuf.trim(41));
+    assert_eq!((bytes(&mbuf), mbuf.nb_segs()), (counting(40), 1));
+    mbuf.free();
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
+fn pullup_without_room_changes_nothing() {
+    let pool = Mempool::create(eal(), "noroom", 15, 256, -1).unwrap();
+    let mut mbuf = packet(&pool, &[250, 250]);
+    let room = mbuf.tailroom();
+    assert!(room < 250 && !mbuf.pullup(250 + room + 1));
+    assert_eq!((bytes(&mbuf), mbuf.data_len()), (counting(500), 250));
+    mbuf.free();
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
+fn marks_do_not_disturb_each_other() {
+    let pool = Mempool::create(eal(), "marks", 15, 256, -1).unwrap();
+    let mut mbuf = packet(&pool, &[60]);
+    assert_eq!(
+        (mbuf.rss_hash(), mbuf.ip_checksum()),
+        (None, RxChecksum::Unknown)
+    );
+    mbuf.set_rss_hash(0x1234_5678);
+    mbuf.set_user(77);
+    mbuf.set_port(5);
+    for checksum in [RxChecksum::Good, RxChecksum::Bad, RxChecksum::Unknown] {
+        mbuf.set_ip_checksum(checksum);
+        assert_eq!(mbuf.ip_checksum(), checksum);
+    }
+    assert_eq!(
+        (mbuf.rss_hash(), mbuf.user(), mbuf.port()),
+        (Some(0x1234_5678), 77, 5)
+    );
+    mbuf.free();
+    let fresh = packet(&pool, &[60]);
+    assert_eq!(fresh.rss_hash(), None, "a new packet has no old marks");
+    fresh.free();
+}
+
+#[test]
+fn a_pool_gives_all_or_nothing_and_takes_all_back() {
+    let pool = Mempool::create(eal(), "all", 40, 256, -1).unwrap();
+    let mut batch = MbufBatch::new();
+    assert!(!pool.alloc(&mut batch, BURST_MAX) && batch.is_empty());
+    assert!(pool.alloc(&mut batch, 40));
+    assert_eq!((pool.available(), pool.in_use(), batch.len()), (0, 40, 40));
+    assert!(!pool.alloc(&mut batch, 1));
+    batch.free();
+    assert_eq!((pool.available(), pool.in_use(), pool.size()), (40, 0, 40));
+}
