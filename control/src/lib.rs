@@ -7,3 +7,4 @@ pub mod daemon;
 pub mod exception;
 pub mod log;
 pub mod netlink;
+pub mod verify;
