@@ -5,6 +5,12 @@
 //! Names are the protocol or stage, then the cause. `docs/drops.md` is checked against
 //! [`drops_page`] by a test.
 
+#[macro_use]
+mod list;
+mod page;
+
+pub use page::drops_page;
+
 /// How urgent a punted packet is: each priority has a ring of its own to the exception thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -37,109 +43,6 @@ impl PuntPriority {
             Self::Low => "low",
         }
     }
-}
-
-/// What the three lists have in common: `ALL`, dense indexes, names and help.
-macro_rules! list {
-    ($(#[$doc:meta])* $enum:ident { $($(#[doc = $help:literal])+ $variant:ident = $name:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u8)]
-        pub enum $enum {
-            $($(#[doc = $help])+ $variant,)+
-        }
-
-        impl $enum {
-            /// Every entry, in packet order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-            /// How many there are.
-            pub const COUNT: usize = Self::ALL.len();
-
-            /// Dense index below [`Self::COUNT`], for counter arrays.
-            #[inline]
-            pub const fn index(self) -> usize {
-                self as usize
-            }
-
-            /// The entry with this index, if there is one.
-            #[inline]
-            pub fn from_index(index: usize) -> Option<Self> {
-                Self::ALL.get(index).copied()
-            }
-
-            /// The stable name: CLI, JSON, metrics and tests use this spelling.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// What it means, in one line.
-            pub fn help(self) -> &'static str {
-                match self {
-                    $(Self::$variant => concat!($($help),+).trim(),)+
-                }
-            }
-
-            /// The entry with this name, if there is one.
-            pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|e| e.name() == name)
-            }
-        }
-
-        impl std::fmt::Display for $enum {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.name())
-            }
-        }
-    };
-}
-
-/// Drop reasons, grouped by the one stage that gives them.
-macro_rules! drop_reasons {
-    ($($stage:ident { $($(#[doc = $help:literal])+ $variant:ident = $name:literal,)* })+) => {
-        list! {
-            /// Why a packet was lost. Each reason belongs to one stage.
-            DropReason { $($($(#[doc = $help])+ $variant = $name,)*)+ }
-        }
-
-        impl DropReason {
-            /// The stage that gives this reason.
-            pub const fn stage(self) -> StageId {
-                match self {
-                    $($(Self::$variant => StageId::$stage,)*)+
-                }
-            }
-        }
-    };
-}
-
-/// Punt reasons, grouped by priority, each with the rate at which it may reach the kernel.
-macro_rules! punt_reasons {
-    ($($priority:ident { $($(#[doc = $help:literal])+ $variant:ident = $name:literal @ $rate_pps:literal,)+ })+) => {
-        list! {
-            /// Why a packet goes, unchanged, to the kernel by the tap of its arrival port.
-            PuntReason { $($($(#[doc = $help])+ $variant = $name,)+)+ }
-        }
-
-        impl PuntReason {
-            /// Which of the rings to the exception thread it takes.
-            #[inline]
-            pub const fn priority(self) -> PuntPriority {
-                match self {
-                    $($(Self::$variant => PuntPriority::$priority,)+)+
-                }
-            }
-
-            /// Packets a second that the policer lets through unless configured otherwise,
-            /// over all lcores.
-            pub const fn default_rate_pps(self) -> u32 {
-                match self {
-                    $($(Self::$variant => $rate_pps,)+)+
-                }
-            }
-        }
-    };
 }
 
 list! {
@@ -413,32 +316,6 @@ punt_reasons! {
         /// IPv6 source is link-local: Linux sends beyond scope (RFC 4443 3.1).
         BeyondScope = "beyond_scope" @ 2_000,
     }
-}
-
-/// The text of `docs/drops.md`: every drop and punt reason as Markdown tables.
-pub fn drops_page() -> String {
-    let mut page = String::from(
-        "# Drop and punt reasons\n\n\
-         A packet that is not sent was dropped or punted, and is counted by port and reason.\n\
-         `ironlane drop show` and `ironlane punt show` print the counters. This page is the\n\
-         program's own list; a test compares the two.\n\n\
-         ## Drops\n\n| reason | stage | meaning |\n| --- | --- | --- |\n",
-    );
-    for reason in DropReason::ALL {
-        page += &format!("| `{reason}` | {} | {} |\n", reason.stage(), reason.help());
-    }
-    page += "\n## Punts\n\n\
-             Rates are the defaults, packets a second over all lcores.\n\n\
-             | reason | priority | rate | meaning |\n| --- | --- | --- | --- |\n";
-    for reason in PuntReason::ALL {
-        page += &format!(
-            "| `{reason}` | {} | {} | {} |\n",
-            reason.priority().name(),
-            reason.default_rate_pps(),
-            reason.help()
-        );
-    }
-    page
 }
 
 #[cfg(test)]

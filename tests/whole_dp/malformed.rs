@@ -235,3 +235,46 @@ pub fn a_drop_is_for_the_reason_that_the_collection_gives() {
     }
     assert!(compared > 120, "{compared}");
 }
+
+#[test]
+pub fn a_frame_gets_the_same_verdict_alone_and_among_others() {
+    let mut dp = context();
+    let frames: Vec<_> = data::malformed()
+        .into_iter()
+        .map(|(_, frame)| frame)
+        .collect();
+    // A prime number, so that bursts of 64 cut the rounds in many places.
+    for size in [7, 61, 372] {
+        for burst in frames.chunks(size) {
+            let mut alone = Vec::new();
+            let mut alone_drops = BTreeMap::new();
+            for frame in burst {
+                let out = dp.send("p0", frame);
+                let (events, drops) = out.take_events();
+                alone.extend(events);
+                for (port, reason, n) in drops {
+                    out.dropped_n(&port, reason, n);
+                    *alone_drops.entry((port, reason)).or_insert(0) += n;
+                }
+                out.nothing_else();
+            }
+            let input: Vec<_> = burst.iter().map(|frame| ("p0", frame.into())).collect();
+            let out = dp.send_all(&input);
+            let (mut together, drops) = out.take_events();
+            for (port, reason, n) in &drops {
+                out.dropped_n(port, *reason, *n);
+            }
+            let together_drops: BTreeMap<_, _> = drops
+                .into_iter()
+                .map(|(port, reason, n)| ((port, reason), n))
+                .collect();
+            // Rings have an order each, by port or by priority; sorting both makes them one.
+            let key = |event: &Event| format!("{event:?}");
+            alone.sort_by_key(key);
+            together.sort_by_key(key);
+            assert_eq!(alone, together);
+            assert_eq!(alone_drops, together_drops);
+            out.nothing_else();
+        }
+    }
+}

@@ -191,6 +191,26 @@ impl<'a> Eth<'a> {
         Mac([a, b, c, d, e, f])
     }
 
+    /// True for a unicast frame from one station to another: to `own`, from a unicast address
+    /// that is not `own`. Two wide loads instead of a look at each byte.
+    ///
+    /// ```
+    /// use ironlane_packet::eth::{Eth, Mac};
+    /// let eth = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0];
+    /// let own = Mac([2, 0, 0, 0, 0, 1]);
+    /// assert!(Eth::new(&eth).unwrap().is_plain_to(own));
+    /// assert!(!Eth::new(&eth).unwrap().is_plain_to(Mac([2, 0, 0, 0, 0, 9])));
+    /// ```
+    #[inline]
+    pub fn is_plain_to(&self, own: Mac) -> bool {
+        const GROUP: u64 = 1 << 40;
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = *self.header;
+        let dst = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 16;
+        let src = u64::from_be_bytes([g, h, i, j, k, l, m, n]) >> 16;
+        let own = own.to_u64();
+        (dst == own) & (src != own) & (src & GROUP == 0)
+    }
+
     /// The type field; at most [`EtherType::MAX_LENGTH`] it is a length.
     #[inline]
     pub fn ethertype(&self) -> EtherType {

@@ -38,10 +38,21 @@ impl Stage for Ip4Check {
 
     fn run<'q>(&self, burst: &mut Burst<'q>, _: &TablesView<'q>) {
         burst.decide(Self::INPUT, Lane::Ip4Lookup, |packet| {
-            let checksum = packet.mbuf.ip_checksum();
-            match check(packet.l3(), packet.l3_len(), checksum) {
-                Ok(header) => accept(packet, header),
-                Err(reason) => Verdict::Drop(reason),
+            let (nic, len) = (packet.mbuf.ip_checksum(), packet.l3_len());
+            let words = packet.l3().first_chunk().map(Words::of);
+            match words {
+                Some(words) if words.are_usual(len) => {
+                    packet.info.ip_len = words.total_len();
+                    packet.info.dst4 = words.dst;
+                    match words.are_trusted(nic) {
+                        true => Verdict::Next,
+                        false => Verdict::Drop(DropReason::Ip4BadChecksum),
+                    }
+                }
+                _ => match check(packet.l3(), len, nic) {
+                    Ok(header) => accept(packet, header),
+                    Err(reason) => Verdict::Drop(reason),
+                },
             }
         });
     }
@@ -68,9 +79,79 @@ fn accept(packet: &mut Packet<'_, '_>, header: Header) -> Verdict {
     }
 }
 
-/// Judges a header. `bytes` are those of the first segment, `len` counts the whole frame behind
-/// the Ethernet header.
+/// A header without options, as two words of eight bytes and one of four: words of four alone
+/// would be gathered and turned round in vector registers, which costs more than all the rest.
+///
+/// The usual header breaks no rule and needs nothing special; it is judged here, any other by
+/// [`check`], rule by rule. The two agree, which a test holds for every header.
+#[derive(Clone, Copy)]
+struct Words {
+    /// Version to fragment offset.
+    front: u64,
+    /// TTL to source.
+    back: u64,
+    /// Destination.
+    dst: u32,
+}
+
+impl Words {
+    #[inline]
+    fn of(header: &[u8; HEADER_LEN_BYTES]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, dst @ ..] = *header;
+        Self {
+            front: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            back: u64::from_be_bytes([i, j, k, l, m, n, o, p]),
+            dst: u32::from_be_bytes(dst),
+        }
+    }
+
+    #[inline]
+    fn total_len(self) -> u32 {
+        (self.front >> 32) as u32 & 0xffff
+    }
+
+    /// No options, a length that fits, hops left, ordinary unicast addresses.
+    #[inline]
+    fn are_usual(self, len: usize) -> bool {
+        let total_len = self.total_len() as usize;
+        self.front >> 56 == 0x45
+            && total_len >= HEADER_LEN_BYTES
+            && total_len <= len
+            && self.back >> 57 != 0
+            && is_ordinary(self.back as u32)
+            && is_ordinary(self.dst)
+    }
+
+    /// The checksum is right, by the NIC's word or by our own sum.
+    #[inline]
+    fn are_trusted(self, nic: RxChecksum) -> bool {
+        const LOW: u64 = 0xffff_ffff;
+        match nic {
+            RxChecksum::Good => true,
+            RxChecksum::Bad => false,
+            RxChecksum::Unknown => {
+                let sum = (self.front >> 32)
+                    + (self.front & LOW)
+                    + (self.back >> 32)
+                    + (self.back & LOW)
+                    + u64::from(self.dst);
+                let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+                checksum::fold(sum as u32) == 0xffff
+            }
+        }
+    }
+}
+
+/// Unicast, on the wire by right, and not link-local.
 #[inline]
+const fn is_ordinary(address: u32) -> bool {
+    let net = address >> 24;
+    net.wrapping_sub(1) < 223 && net != 127 && address >> 16 != 0xa9fe
+}
+
+/// Judges a header rule by rule. `bytes` are those of the first segment, `len` counts the whole frame behind
+/// the Ethernet header.
+#[inline(never)]
 fn check(bytes: &[u8], len: usize, nic: RxChecksum) -> Result<Header, DropReason> {
     let ip = Ip4::new(bytes).ok_or(DropReason::Ip4Truncated)?;
     let (header_len, total_len) = (ip.header_len_bytes(), ip.total_len_bytes());
@@ -164,7 +245,28 @@ mod tests {
     }
 
     fn judge(bytes: &[u8]) -> Result<Header, DropReason> {
-        check(bytes, bytes.len(), RxChecksum::Unknown)
+        both(bytes, bytes.len(), RxChecksum::Unknown)
+    }
+
+    /// The verdict, which must be the same with and without the short cut.
+    fn both(bytes: &[u8], len: usize, nic: RxChecksum) -> Result<Header, DropReason> {
+        let verdict = check(bytes, len, nic);
+        if let Some(words) = bytes.first_chunk().map(Words::of)
+            && words.are_usual(len)
+        {
+            let plain = Header {
+                total_len: words.total_len() as u16,
+                dst: words.dst,
+                flags: 0,
+                group: false,
+            };
+            let short = match words.are_trusted(nic) {
+                true => Ok(plain),
+                false => Err(DropReason::Ip4BadChecksum),
+            };
+            assert_eq!(short, verdict, "{bytes:02x?}");
+        }
+        verdict
     }
 
     fn mended(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -230,7 +332,7 @@ mod tests {
             Err(DropReason::Ip4BadChecksum)
         );
         bytes[11] ^= 1;
-        assert!(check(&bytes, 28, RxChecksum::Good).is_ok());
+        assert!(both(&bytes, 28, RxChecksum::Good).is_ok());
     }
 
     #[test]
@@ -271,5 +373,31 @@ mod tests {
             judge(&from_loopback.to_bytes(0)),
             Err(DropReason::Ip4MartianSource)
         );
+    }
+
+    #[test]
+    fn the_short_cut_agrees_with_the_rules_for_every_byte_of_a_header() {
+        for at in 0..20 {
+            for value in 0..=255 {
+                for nic in [RxChecksum::Unknown, RxChecksum::Good, RxChecksum::Bad] {
+                    let _ = both(&with(at, value), 28, nic);
+                    let mut unmended = with(1, 0);
+                    unmended[at] = value;
+                    let _ = both(&unmended, 28, nic);
+                }
+            }
+        }
+        for net in 0..=0xffffu32 {
+            let src = Ip4Fields {
+                src: net << 16 | 1,
+                ..fields()
+            };
+            let dst = Ip4Fields {
+                dst: net << 16 | 1,
+                ..fields()
+            };
+            let _ = judge(&src.to_bytes(0));
+            let _ = judge(&dst.to_bytes(0));
+        }
     }
 }
