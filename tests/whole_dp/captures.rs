@@ -161,7 +161,7 @@ pub fn every_capture_of_the_project_is_decided() {
 #[test]
 pub fn every_capture_beside_the_checkout_is_decided() {
     let Some(shared) = data::shared() else {
-        println!("SKIP whole_dp_shared_captures: no ../shared and no $IRONLANE_SHARED");
+        println!("SKIP whole_dp/shared_captures: no ../shared and no $IRONLANE_SHARED");
         return;
     };
     assert!(replay(&shared.join("data/pcaps")) > 2000);

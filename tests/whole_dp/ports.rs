@@ -152,7 +152,7 @@ pub fn a_full_punt_ring_is_a_drop_and_leaves_the_other_priorities_alone() {
 fn two_lcores(adjust: fn(&mut ironlane_dataplane::dataplane::DataplaneConfig)) -> Option<WholeDp> {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     if cpus < 2 {
-        println!("SKIP whole_dp_two_lcores: needs two CPUs");
+        println!("SKIP whole_dp/two_lcores: needs two CPUs");
         return None;
     }
     let settings = Settings {
