@@ -1,4 +1,4 @@
-//! A network port: capabilities, set-up, start and stop, link, statistics.
+//! A network port: open it, set it up, start it, close it.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -10,18 +10,15 @@ use nix::errno::Errno;
 use super::device::{Device, text};
 use super::error::strerror;
 use super::tap_link::TapLink;
-use super::{
-    Eal, EalError, LinkState, Mempool, PortCaps, PortLink, PortSettings, PortStats, RxQueue,
-    TxQueue, frame_len,
-};
+use super::{Eal, EalError, Mempool, PortCaps, PortSettings, RxQueue, TxQueue, frame_len};
 
 /// An open device.
 #[derive(Debug)]
 pub struct Port {
-    device: Arc<Device>,
-    label: String,
-    caps: PortCaps,
-    tap: Option<TapLink>,
+    pub(super) device: Arc<Device>,
+    pub(super) label: String,
+    pub(super) caps: PortCaps,
+    pub(super) tap: Option<TapLink>,
     started: bool,
     /// Receive queues point into them until the device is closed or set up anew.
     pools: Vec<Mempool>,
@@ -366,83 +363,6 @@ impl Port {
         if rc != 0 {
             // A tap whose kernel end was moved away cannot be set down from here, for one.
             tracing::debug!("port {}: stop: {} {log:?}", self.label, strerror(rc));
-        }
-    }
-
-    /// Shows the other side whether this port is in use: the carrier of a tap's kernel end, the
-    /// link of a physical port. Devices that cannot show it show nothing.
-    pub fn show_carrier(&self, up: bool) {
-        if let Some(tap) = &self.tap {
-            return tap.set_carrier(up);
-        }
-        if self.caps.bus == "vdev" {
-            return;
-        }
-        let id = self.device.id;
-        let (rc, log) = self.device.eal.call_logged(move || {
-            // SAFETY: plain numbers.
-            unsafe {
-                if up {
-                    c::rte_eth_dev_set_link_up(id)
-                } else {
-                    c::rte_eth_dev_set_link_down(id)
-                }
-            }
-        });
-        if rc != 0 {
-            tracing::debug!("port {}: link {up}: {} {log:?}", self.label, strerror(rc));
-        }
-    }
-
-    /// Link state now. For a device that cannot be asked it is unknown.
-    ///
-    /// `net_tap` asks for its kernel end by name, in the network namespace where it was made. Once
-    /// that end is moved to another one the driver finds nothing and says "down"; so the kernel
-    /// is asked by way of the tap's own file instead.
-    pub fn link(&self) -> PortLink {
-        let unknown = PortLink {
-            state: LinkState::Unknown,
-            speed_mbps: None,
-            full_duplex: true,
-        };
-        if self.caps.driver == "net_tap" {
-            let state = self.tap.as_ref().map_or(LinkState::Unknown, TapLink::state);
-            return PortLink { state, ..unknown };
-        }
-        let (mut speed, mut duplex, mut up) = (0, 0, 0);
-        // SAFETY: three numbers are written.
-        let rc =
-            unsafe { c::il_eth_link(self.device.id, &raw mut speed, &raw mut duplex, &raw mut up) };
-        if rc != 0 {
-            return unknown;
-        }
-        PortLink {
-            state: if up != 0 {
-                LinkState::Up
-            } else {
-                LinkState::Down
-            },
-            speed_mbps: (speed != 0 && speed != u32::MAX).then_some(speed),
-            full_duplex: duplex != 0,
-        }
-    }
-
-    /// What the device counted.
-    pub fn stats(&self) -> PortStats {
-        let mut raw = c::rte_eth_stats::default();
-        // SAFETY: `raw` is written.
-        if unsafe { c::rte_eth_stats_get(self.device.id, &raw mut raw) } != 0 {
-            return PortStats::default();
-        }
-        PortStats {
-            rx_packets: raw.ipackets,
-            tx_packets: raw.opackets,
-            rx_bytes: raw.ibytes,
-            tx_bytes: raw.obytes,
-            rx_missed: raw.imissed,
-            rx_errors: raw.ierrors,
-            tx_errors: raw.oerrors,
-            rx_no_mbuf: raw.rx_nombuf,
         }
     }
 
