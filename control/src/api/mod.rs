@@ -13,6 +13,7 @@ mod serve;
 mod service;
 mod state;
 mod status;
+mod verify;
 
 pub use serve::{ServeError, Socket, serve};
 pub use service::Service;

@@ -12,8 +12,9 @@ use tonic::{Request, Response, Status as Refusal};
 
 use super::proto::{self, ironlane_server::Ironlane};
 use super::state::{Parts, State, blocking, gone, lock};
-use super::{counters, ports, routes, status};
+use super::{counters, ports, routes, status, verify};
 use crate::netlink::MirrorHandle;
+use crate::verify::VerifyOptions;
 
 /// Routes taken from the mirror at a time, so that it is never kept from its work for long.
 const ROUTES_AT_ONCE: usize = 2_000;
@@ -275,8 +276,20 @@ impl Ironlane for Service {
         Ok(Response::new(proto::LogLevel { level }))
     }
 
-    async fn verify(&self, _: Request<proto::VerifyRequest>) -> Answer<Self::VerifyStream> {
-        Err(Refusal::unimplemented("comes with the module verify"))
+    async fn verify(&self, request: Request<proto::VerifyRequest>) -> Answer<Self::VerifyStream> {
+        let options = VerifyOptions {
+            repair: request.into_inner().repair,
+            ..VerifyOptions::default()
+        };
+        let report = blocking(&self.state, move |state| {
+            // Not the numbers since a clear: the identity is of all packets ever.
+            let counters = state.sample().lcores;
+            crate::verify::verify(&state.parts.mirror, &options, Some(&counters))
+        });
+        let report = report
+            .await?
+            .map_err(|e| Refusal::unavailable(e.to_string()))?;
+        Ok(flow(verify::events(report)))
     }
 }
 

@@ -194,4 +194,35 @@ mod tests {
         }
         walk(&Cli::command(), "");
     }
+
+    #[test]
+    fn the_manual_names_every_command_and_only_those_that_are() {
+        fn leaves(command: &clap::Command, path: &str, into: &mut Vec<String>) {
+            let path = format!("{path} {}", command.get_name());
+            if !command.has_subcommands() {
+                into.push(path.trim_start().to_owned());
+            }
+            command
+                .get_subcommands()
+                .for_each(|c| leaves(c, &path, into));
+        }
+        let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+        let page = |name: &str| std::fs::read_to_string(format!("{docs}/{name}")).unwrap();
+        let manual = page("cli.md");
+        let mut commands = Vec::new();
+        leaves(&Cli::command(), "", &mut commands);
+        for command in commands {
+            assert!(
+                manual.contains(&command),
+                "docs/cli.md does not show: {command}"
+            );
+        }
+        let pages = [manual, page("configuration.md")];
+        let lines = pages.iter().flat_map(|page| page.lines());
+        for line in lines.filter_map(|line| line.strip_prefix("$ ironlane ")) {
+            // Only what the shell would hand over: no redirection, no remark.
+            let words = line.split(['>', '#']).next().unwrap_or_default();
+            parse(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
 }
