@@ -36,6 +36,9 @@ use crate::netlink::{Mirror, NetlinkError};
 pub use faces::{Face, FaceError};
 pub use lock::{LockError, RunLock};
 
+/// How often it is looked whether all parts run.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Why the daemon did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
@@ -113,9 +116,12 @@ fn run_parts(eal: Eal, config: Config, file: &Path, log: LogControl) -> Result<(
     notify::notify("READY=1");
     let outcome = running.wait();
     notify::notify("STOPPING=1");
-    let report = running.stop();
-    outcome?;
-    report.map_or(Ok(()), |report| judge(&report))
+    let report = running.stop().map_or(Ok(()), |report| judge(&report));
+    match (outcome, report) {
+        // What ended by itself, and with what message.
+        (Err(ended), Err(fault)) => Err(DaemonError::Unclean(format!("{ended}\n{fault}"))),
+        (outcome, report) => outcome.and(report),
+    }
 }
 
 /// What the stop report says, in words if it is not good.
@@ -208,7 +214,7 @@ impl Running {
         })
     }
 
-    /// Waits for a signal to stop, or for the API to end by itself.
+    /// Waits for a signal to stop, or for a part to end that should not.
     fn wait(&self) -> Result<(), DaemonError> {
         let failed = |source| DaemonError::System {
             what: "signals",
@@ -217,12 +223,38 @@ impl Running {
         self.runtime.block_on(async {
             let mut term = signal(SignalKind::terminate()).map_err(failed)?;
             let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
-            tokio::select! {
-                _ = term.recv() => tracing::info!("SIGTERM: stopping"),
-                _ = int.recv() => tracing::info!("SIGINT: stopping"),
+            let mut look = tokio::time::interval(LOOK);
+            loop {
+                tokio::select! {
+                    _ = term.recv() => tracing::info!("SIGTERM: stopping"),
+                    _ = int.recv() => tracing::info!("SIGINT: stopping"),
+                    _ = look.tick() => match self.ended() {
+                        None => continue,
+                        Some(part) => {
+                            let message = format!("{part} has ended by itself: stopping");
+                            return Err(DaemonError::Unclean(message));
+                        }
+                    }
+                }
+                return Ok(());
             }
-            Ok(())
         })
+    }
+
+    /// A part that does not run any more, though it should. A router without it would pretend to
+    /// work, and nobody would start it again.
+    fn ended(&self) -> Option<&'static str> {
+        let parts = [
+            (self.dataplane.is_running(), "an lcore"),
+            (self.exception.is_running(), "the exception thread"),
+            (self.follower.is_running(), "the link thread"),
+            (self.mirror.is_running(), "the mirror"),
+            (!self.api.is_finished(), "the API"),
+        ];
+        parts
+            .into_iter()
+            .find(|(runs, _)| !runs)
+            .map(|(_, part)| part)
     }
 
     /// Takes all apart.

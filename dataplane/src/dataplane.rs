@@ -167,6 +167,12 @@ impl Dataplane {
         self.rates.set(policer);
     }
 
+    /// Whether all lcores run. One that does not has panicked: [`stop`](Self::stop) tells with what
+    /// message.
+    pub fn is_running(&self) -> bool {
+        !self.threads.iter().any(LcoreThread::is_finished)
+    }
+
     /// Stops lcores and ports, and gives everything back. The [`ExceptionChannel`] should have
     /// been dropped before: what its rings hold counts as in use.
     pub fn stop(mut self) -> StopReport {

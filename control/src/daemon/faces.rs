@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ironlane_dataplane::dataplane::{Dataplane, PortInfo};
 use ironlane_dataplane::eal::LinkState;
 use ironlane_fib::PortId;
+use ironlane_packet::eth::Mac;
 
 use crate::config::{Config, Port};
 use crate::exception::peer::{self, PeerError, PeerSpec};
@@ -156,32 +157,26 @@ pub fn followed(
     let ports = dataplane.ports().iter().zip(taps);
     ports
         .map(|(info, tap)| {
-            let (port, name, mac) = (info.id, info.name.clone(), info.mac.0);
+            let (port, info) = (info.id, info.clone());
             let (asked, acting) = (Arc::clone(dataplane), Arc::clone(dataplane));
             let exception = exception.clone();
             FollowedPort {
                 port,
-                name: name.clone(),
+                name: info.name.clone(),
                 carrier: tap.carrier,
                 tap,
                 has_carrier: Box::new(move || has_carrier(&asked, port)),
                 apply: Box::new(move |change| {
-                    follow(&acting, &exception, port, &name, mac, change);
+                    follow(&acting, &exception, &info, change);
                 }),
             }
         })
         .collect()
 }
 
-/// Makes a port follow its tap.
-fn follow(
-    dataplane: &Dataplane,
-    exception: &ExceptionHandle,
-    port: PortId,
-    name: &str,
-    mac: [u8; 6],
-    change: TapChange,
-) {
+/// Makes a port follow its tap. `start` is the port as it was started.
+fn follow(dataplane: &Dataplane, exception: &ExceptionHandle, start: &PortInfo, change: TapChange) {
+    let (port, name) = (start.id, start.name.as_str());
     match change {
         TapChange::Admin(up) => {
             if dataplane.port_is_admin_up(port) != up {
@@ -196,22 +191,28 @@ fn follow(
                 }
             }
         }
-        TapChange::Mtu(mtu) => {
-            let Ok(mtu) = u16::try_from(mtu) else {
-                tracing::warn!(port = name, "its tap has MTU {mtu}, which no port can have");
-                return;
-            };
-            // Frames of the kernel may be longer from now on, whatever the device says.
+        TapChange::Mtu(tap) => {
+            // Buffers and queues were made for the configured MTU.
+            let mtu = u16::try_from(tap).unwrap_or(u16::MAX).min(start.mtu);
             exception.set_mtu(port, mtu);
-            match dataplane.port_set_mtu(port, mtu) {
-                Ok(()) => tracing::info!(port = name, "MTU {mtu}, as its tap"),
-                Err(e) => tracing::warn!(port = name, "its tap has MTU {mtu}, its device not: {e}"),
+            if tap > start.mtu.into() {
+                tracing::warn!(
+                    port = name,
+                    "its tap has MTU {tap}, the port at most {mtu}: longer frames of Linux are \
+                     dropped (inject_too_big); set it back, or set [[port]] mtu and restart"
+                );
+            } else {
+                tracing::info!(port = name, "MTU {mtu}, as its tap");
+            }
+            if let Err(e) = dataplane.port_set_mtu(port, mtu) {
+                tracing::debug!(port = name, "the device keeps the MTU it had: {e}");
             }
         }
-        TapChange::Mac(tap) if tap != mac => tracing::warn!(
+        TapChange::Mac(tap) if tap != start.mac.0 => tracing::warn!(
             port = name,
-            "its tap has another MAC now ({tap:02x?}): what comes for that one is dropped \
-             (eth_not_for_us); set it back, or set [[port]] mac and restart"
+            "its tap has another MAC now ({}): what comes for that one is dropped \
+             (eth_not_for_us); set it back, or set [[port]] mac and restart",
+            Mac(tap)
         ),
         TapChange::Mac(_) => {}
         TapChange::Gone => {

@@ -101,6 +101,11 @@ impl LinkFollower {
         TapChanges(self.told.clone())
     }
 
+    /// Whether the thread runs. If not though nobody stopped it, it has panicked.
+    pub fn is_running(&self) -> bool {
+        self.handle.as_ref().is_some_and(|h| !h.is_finished())
+    }
+
     /// Ends the thread.
     pub fn stop(mut self) {
         self.end();

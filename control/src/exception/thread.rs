@@ -162,6 +162,11 @@ impl ExceptionThread {
         }
     }
 
+    /// Whether the thread runs. If not though nobody stopped it, it has panicked.
+    pub fn is_running(&self) -> bool {
+        self.handle.as_ref().is_some_and(|h| !h.is_finished())
+    }
+
     /// Ends the thread: what is on the punt rings still reaches its tap; then the taps go.
     pub fn stop(mut self) {
         self.end();

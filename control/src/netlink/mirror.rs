@@ -88,6 +88,11 @@ impl Mirror {
         self.handle.clone()
     }
 
+    /// Whether the thread runs. If not though nobody stopped it, it has panicked.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Stops the thread and waits for it. The tables stay as they are.
     pub fn stop(mut self) {
         self.join();
