@@ -1,4 +1,4 @@
-//! Routing information base: what the kernel says, resolved into forwarding tables.
+#![doc = include_str!("../README.md")]
 
 mod body;
 mod change;
