@@ -124,6 +124,24 @@ impl Running {
         place.unwrap_or_else(|| panic!("no port is called {port}"))
     }
 
+    /// Puts frames where their ports find them, and notes where and how long they are.
+    pub(crate) fn receive(
+        &mut self,
+        frames: &[(&str, Injected)],
+        received: &mut Vec<(usize, usize)>,
+    ) {
+        let mut batch = MbufBatch::new();
+        for (port, frame) in frames {
+            let place = self.place(port);
+            received.push((place, frame.bytes.len()));
+            if batch.push(self.mbuf(frame)).is_err() {
+                unreachable!("a batch of one");
+            }
+            let ring = &mut self.rings[place].to_port[0];
+            assert_eq!(ring.enqueue(&mut batch), 1, "the ring of {port} is full");
+        }
+    }
+
     /// The frame in buffers, as a NIC would have left it.
     pub(crate) fn mbuf(&self, frame: &Injected) -> Mbuf {
         let mut whole: Option<Mbuf> = None;

@@ -156,18 +156,27 @@ impl WholeDp {
     /// as the rings hold.
     pub fn send_all(&mut self, frames: &[(&str, Injected)]) -> Outcome {
         let running = self.running();
-        let mut batch = MbufBatch::new();
         let mut received = Vec::new();
-        for (port, frame) in frames {
-            let place = running.place(port);
-            received.push((place, frame.bytes.len()));
-            if batch.push(running.mbuf(frame)).is_err() {
-                unreachable!("a batch of one");
-            }
-            let ring = &mut running.rings[place].to_port[0];
-            assert_eq!(ring.enqueue(&mut batch), 1, "the ring of {port} is full");
-        }
+        running.receive(frames, &mut received);
         running.settle(&received, &[])
+    }
+
+    /// As [`send_all`](Self::send_all), while the tables change: `change` is called again and again
+    /// with a number that counts up, until the last frame has been received.
+    pub fn send_while(
+        &mut self,
+        frames: &[(&str, Injected)],
+        mut change: impl FnMut(&mut Self, usize),
+    ) -> Outcome {
+        let mut received = Vec::new();
+        let mut step = 0;
+        for burst in frames.chunks(16) {
+            let running = self.running();
+            running.receive(burst, &mut received);
+            change(self, step);
+            step += 1;
+        }
+        self.running().settle(&received, &[])
     }
 
     /// Hands frames to the data plane as the exception thread does, each to leave by its port.

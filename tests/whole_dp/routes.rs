@@ -1,7 +1,7 @@
 //! Which route a packet takes, and what changes of the tables do to packets.
 
 use ironlane_dataplane::reason::PuntReason;
-use ironlane_tests::WholeDp;
+use ironlane_tests::{Event, Injected, WholeDp};
 
 use crate::{HOST4, HOST6, router};
 
@@ -146,4 +146,80 @@ pub fn a_route_that_is_replaced_takes_effect_for_the_next_burst() {
             .forwarded("p1", &format!("02::{last}"), &frame)
             .nothing_else();
     }
+}
+
+/// The neighbour that each frame was sent to, by the last byte of its MAC; `None` for punts.
+fn ways(out: &ironlane_tests::Outcome) -> Vec<Option<u8>> {
+    let (events, drops) = out.take_events();
+    assert!(drops.is_empty(), "{drops:?}");
+    let way = |event: &Event| match event {
+        Event::Sent { bytes, .. } => Some(bytes[5]),
+        Event::Punted { reason, .. } => {
+            assert_eq!(*reason, PuntReason::Glean);
+            None
+        }
+    };
+    events.iter().map(way).collect()
+}
+
+/// Enough frames that the tables change many times while they pass.
+fn stream(dp: &mut WholeDp, dst: &str) -> Vec<(&'static str, Injected)> {
+    (0..900)
+        .map(|i| ("p0", dp.frame("p0").ip4(HOST4, dst).udp(i, 7).into()))
+        .collect()
+}
+
+#[test]
+pub fn a_packet_sees_a_route_before_or_after_its_change_and_nothing_between() {
+    let mut dp = router();
+    dp.neighbour("198.51.100.31 dev p1 lladdr 02::31")
+        .neighbour("198.51.100.32 dev p1 lladdr 02::32")
+        .route("10.0.0.0/8 via 198.51.100.31")
+        .route("10.1.0.0/16 via 198.51.100.31");
+    let frames = stream(&mut dp, "10.1.2.3");
+    let out = dp.send_while(&frames, |dp, step| {
+        // Above, at and below what the packets match; the covering route is always there.
+        for round in 0..20 {
+            let last = 31 + (step + round) % 2;
+            dp.route(&format!("10.1.0.0/16 via 198.51.100.{last}"));
+            dp.route(&format!("10.1.2.0/24 via 198.51.100.{last}"));
+            dp.no_route("10.1.0.0/16").no_route("10.1.2.0/24");
+        }
+        dp.writer().reclaim();
+    });
+    let ways = ways(&out);
+    assert_eq!(ways.len(), 900);
+    assert!(
+        ways.iter().all(|way| matches!(way, Some(0x31 | 0x32))),
+        "{ways:?}"
+    );
+    out.nothing_else();
+}
+
+#[test]
+pub fn a_packet_sees_a_neighbour_before_or_after_its_change_and_nothing_between() {
+    let mut dp = router();
+    dp.route("10.1.0.0/16 via 198.51.100.31 via 198.51.100.32")
+        .neighbour("198.51.100.31 dev p1 lladdr 02::31")
+        .neighbour("198.51.100.32 dev p1 lladdr 02::32");
+    let frames = stream(&mut dp, "10.1.2.3");
+    let out = dp.send_while(&frames, |dp, step| {
+        for round in 0..20 {
+            match (step + round) % 4 {
+                0 => dp.neighbour("198.51.100.31 dev p1 failed"),
+                1 => dp.neighbour("198.51.100.31 dev p1 lladdr 02::41"),
+                2 => dp.neighbour("198.51.100.31 dev p1 lladdr 02::31"),
+                _ => dp.neighbour("198.51.100.32 dev p1 lladdr 02::32"),
+            };
+        }
+        dp.writer().reclaim();
+    });
+    let ways = ways(&out);
+    assert_eq!(ways.len(), 900);
+    assert!(
+        ways.iter()
+            .all(|way| matches!(way, None | Some(0x31 | 0x32 | 0x41))),
+        "{ways:?}"
+    );
+    out.nothing_else();
 }
