@@ -169,12 +169,10 @@ impl WholeDp {
         mut change: impl FnMut(&mut Self, usize),
     ) -> Outcome {
         let mut received = Vec::new();
-        let mut step = 0;
-        for burst in frames.chunks(16) {
+        for (step, burst) in frames.chunks(16).enumerate() {
             let running = self.running();
             running.receive(burst, &mut received);
             change(self, step);
-            step += 1;
         }
         self.running().settle(&received, &[])
     }
