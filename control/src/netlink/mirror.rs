@@ -90,7 +90,9 @@ impl Mirror {
 
     /// Whether the thread runs. If not though nobody stopped it, it has panicked.
     pub fn is_running(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        self.thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
     }
 
     /// Stops the thread and waits for it. The tables stay as they are.

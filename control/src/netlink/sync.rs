@@ -153,9 +153,12 @@ impl Sync {
         now: Instant,
         delay: Duration,
     ) {
-        let before = self.wanted.len();
-        self.wanted.extend(kinds);
-        if self.wanted.len() == before && before == 0 {
+        let mut any = false;
+        for kind in kinds {
+            self.wanted.insert(kind);
+            any = true;
+        }
+        if !any {
             return;
         }
         let since = *self.wanted_since.get_or_insert(now);
