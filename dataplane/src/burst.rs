@@ -108,8 +108,8 @@ pub enum Fate {
     Drop(DropReason),
 }
 
-/// Facts about a packet that later stages need. Bits of [`Info::flags`] but `TAGGED` take
-/// the packet off the straight path.
+/// Facts about a packet that later stages need. Any bit of [`Info::flags`] takes the packet off
+/// the straight path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Info {
     /// Where the IP header (or what else the EtherType says) starts.
