@@ -1,0 +1,227 @@
+//! Every question to a running daemon, answered from its live parts.
+
+mod daemon;
+
+use std::process::Command;
+
+use daemon::{Case, alone};
+use nix::sys::signal::Signal::SIGTERM;
+use serde_json::Value;
+
+/// p0 makes frames without end (net_null's are all zeroes), p1 none.
+const PORTS: &str = r#"
+[[port]]
+name = "p0"
+device = "net_null0"
+addresses = ["192.0.2.1/24", "2001:db8:2::1/64"]
+[[port]]
+name = "p1"
+device = "net_null1,no-rx=1"
+addresses = ["198.51.100.1/24"]
+[punt.arp]
+rate_pps = 77
+"#;
+
+fn ip(line: &str) {
+    let done = Command::new("ip")
+        .args(line.split_whitespace())
+        .status()
+        .unwrap();
+    assert!(done.success(), "ip {line}");
+}
+
+fn json(case: &Case, line: &str) -> Value {
+    let output = case.ask(&format!("{line} --json"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {stderr}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Asks until `good`, for a few seconds.
+fn eventually(case: &Case, line: &str, good: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..250 {
+        let answer = json(case, line);
+        if good(&answer) {
+            return answer;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("{line} never came to: {}", json(case, line));
+}
+
+fn row<'a>(rows: &'a Value, key: &str, value: &str) -> &'a Value {
+    let found = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row[key] == value);
+    found.unwrap_or_else(|| panic!("no row with {key} = {value} in {rows}"))
+}
+
+#[test]
+fn a_running_daemon_answers_every_question() {
+    if !alone() {
+        return;
+    }
+    ip("link set lo up");
+    let case = Case::new(PORTS);
+    let mut running = case.started();
+
+    let status = eventually(&case, "status", |s| s["mirror"]["synchronised"] == true);
+    assert_eq!(
+        (&status["ports"], &status["lcores"]),
+        (&2.into(), &1.into())
+    );
+    assert!(
+        status["dpdk_version"]
+            .as_str()
+            .unwrap()
+            .starts_with("DPDK "),
+        "{status}"
+    );
+
+    let ports = json(&case, "port show");
+    let p0 = row(&ports, "name", "p0");
+    assert_eq!(
+        (&p0["tap"], &p0["mtu"], &p0["driver"]),
+        (&"p0".into(), &1500.into(), &"net_null".into())
+    );
+    assert!(p0["ifindex"].as_u64().unwrap() > 0, "{p0}");
+    assert_eq!(json(&case, "port show p1").as_array().unwrap().len(), 1);
+
+    ip("route add 203.0.113.0/24 via 198.51.100.9 proto bgp metric 20");
+    let routes = eventually(&case, "route show", |r| {
+        r.to_string().contains("203.0.113.0/24")
+    });
+    let route = row(&routes, "prefix", "203.0.113.0/24");
+    assert_eq!(
+        (&route["protocol"], &route["metric"]),
+        (&"bgp".into(), &20.into())
+    );
+    assert!(
+        !routes.to_string().contains("\"local\""),
+        "local routes only with --all"
+    );
+    assert!(
+        json(&case, "route show --all")
+            .to_string()
+            .contains("\"local\"")
+    );
+
+    let get = |address: &str| json(&case, &format!("route get {address}"));
+    assert_eq!(
+        get("203.0.113.9")["verdict"],
+        "glean",
+        "nobody is 198.51.100.9 yet"
+    );
+    ip("neighbour add 198.51.100.9 lladdr 02:00:00:00:00:99 dev p1 nud permanent");
+    let forward = eventually(&case, "route get 203.0.113.9", |r| {
+        r["verdict"] == "forward"
+    });
+    assert_eq!(
+        forward["adjacencies"][0]["destination_mac"],
+        "02:00:00:00:00:99"
+    );
+    assert_eq!(forward["adjacencies"][0]["port"], "p1");
+    assert_eq!(get("192.0.2.1")["verdict"], "local");
+    assert_eq!(get("8.8.8.8")["verdict"], "no_route");
+
+    let neighbours = json(&case, "neighbour show --interface p1");
+    assert_eq!(
+        row(&neighbours, "address", "198.51.100.9")["state"],
+        "permanent"
+    );
+    let adjacencies = json(&case, "adjacency show --port p1");
+    let to_9 = row(&adjacencies, "neighbour", "198.51.100.9");
+    assert_eq!(to_9["kind"], "forward");
+    let nexthops = json(&case, "nexthop show");
+    let single = |n: &&Value| n["index"] == to_9["nexthop"] && n["routes"].as_u64() >= Some(1);
+    assert!(
+        nexthops.as_array().unwrap().iter().any(|n| single(&n)),
+        "{nexthops}"
+    );
+
+    // What net_null makes is dropped, and seen now.
+    let drops = eventually(&case, "drop show", |d| !d.as_array().unwrap().is_empty());
+    let first = &drops[0];
+    assert!(
+        first["port"] == "p0" && first["stage"] == "classify",
+        "{first}"
+    );
+    assert!(first["last_seen_ms"].as_u64().unwrap() < 5_000, "{first}");
+    let punts = json(&case, "punt show --all");
+    assert_eq!(row(&punts, "reason", "arp")["rate_pps"], 77);
+
+    let lcores = json(&case, "lcore show");
+    assert_eq!(lcores[0]["state"], "running");
+    assert_eq!(lcores[0]["rx_queues"], serde_json::json!(["p0:0", "p1:0"]));
+    let stages = json(&case, "stage show");
+    assert!(
+        row(&stages, "name", "classify")["packets"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
+
+    // The identity holds while packets come, before and after a clear.
+    let before = json(&case, "stats show");
+    assert!(case.ask("stats clear").status.success());
+    let after = json(&case, "stats show");
+    for stats in [&before, &after] {
+        let count = |name: &str| stats[name].as_i64().unwrap();
+        assert_eq!(stats["identity_holds"], true, "{stats}");
+        assert_eq!(
+            count("rx_packets") + count("injected_packets"),
+            count("tx_packets")
+                + count("dropped_packets")
+                + count("punted_packets")
+                + count("held_packets"),
+            "{stats}"
+        );
+    }
+    assert!(after["since_s"].as_u64().unwrap() <= 2, "{after}");
+
+    let verified = case.ask("verify");
+    let text = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "{text}");
+    assert!(
+        text.contains("no differences; every packet is accounted for"),
+        "{text}"
+    );
+    assert!(json(&case, "latency show")["samples"].as_u64().unwrap() > 0);
+
+    assert_eq!(json(&case, "log level debug")["level"], "debug");
+    assert_eq!(json(&case, "log level")["level"], "debug");
+    assert!(case.ask("config show").status.success());
+    assert_eq!(running.signal(SIGTERM), Some(0));
+}
+
+#[test]
+fn questions_about_what_is_not_there_are_refused_in_a_line() {
+    if !alone() {
+        return;
+    }
+    let case = Case::new(PORTS);
+    let _running = case.started();
+    let told = |line: &str| {
+        let output = case.ask(line);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(
+        told("port show p9"),
+        "there is no port p9; there is p0, p1\n"
+    );
+    assert_eq!(
+        told("adjacency show --port p9"),
+        "there is no port p9; there is p0, p1\n"
+    );
+    assert_eq!(
+        told("route show --vrf red"),
+        "there is no VRF red; there is default\n"
+    );
+    assert_eq!(
+        told("route get 192.0.2.1 --source 2001:db8::1"),
+        "source and destination are of different families\n"
+    );
+}
