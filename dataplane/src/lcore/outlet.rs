@@ -33,6 +33,7 @@ pub(crate) enum Way {
 struct TxLane {
     port: PortId,
     queue: TxQueue,
+    takes_chains: bool,
     batch: MbufBatch,
 }
 
@@ -99,8 +100,9 @@ impl LcoreOutlet {
                 batch: MbufBatch::new(),
             }));
         }
-        let lane = |(port, queue)| TxLane {
+        let lane = |(port, queue): (PortId, TxQueue)| TxLane {
             port,
+            takes_chains: queue.multi_segment(),
             queue,
             batch: MbufBatch::new(),
         };
@@ -251,6 +253,19 @@ impl LcoreOutlet {
             .stage(StageId::Punt, offered as u64, ticks().wrapping_sub(start));
     }
 
+    /// A packet for a queue whose batch is full, or which sends no chains.
+    #[cold]
+    fn send_slowly(&mut self, place: usize, port: PortId, mut mbuf: Mbuf) {
+        let chained = mbuf.nb_segs() > 1 && !self.tx[place].takes_chains;
+        if chained && !mbuf.pullup(mbuf.pkt_len()) {
+            return self.lose(port, DropReason::TxChained, mbuf);
+        }
+        if self.tx[place].batch.is_full() {
+            self.flush_tx(place);
+        }
+        push(&mut self.tx[place].batch, mbuf);
+    }
+
     /// A packet for a port of this lcore or of another.
     #[inline]
     pub(crate) fn send_by(&mut self, port: PortId, mut mbuf: Mbuf) {
@@ -262,14 +277,14 @@ impl LcoreOutlet {
         {
             Way::Queue(place) => {
                 let place = usize::from(place);
-                let chained = mbuf.nb_segs() > 1 && !self.tx[place].queue.multi_segment();
-                if chained && !mbuf.pullup(mbuf.pkt_len()) {
-                    return self.lose(port, DropReason::TxChained, mbuf);
+                match self.tx.get_mut(place) {
+                    Some(lane) if lane.takes_chains => {
+                        if let Err(mbuf) = lane.batch.push(mbuf) {
+                            self.send_slowly(place, port, mbuf);
+                        }
+                    }
+                    _ => self.send_slowly(place, port, mbuf),
                 }
-                if self.tx[place].batch.is_full() {
-                    self.flush_tx(place);
-                }
-                push(&mut self.tx[place].batch, mbuf);
             }
             Way::Handoff(lcore) => {
                 let place = self.handoff_to.get(usize::from(lcore)).copied().flatten();
