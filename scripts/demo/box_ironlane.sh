@@ -56,9 +56,10 @@ CONF
 [[port]]
 name = "$(tap "$i")"
 device = "$(port_device "$i")"
-mac = "$(port_mac "$i")"
 CONF
+        # Ports on a veth have the MAC that the veth has (AF_XDP could not change it).
         [ "$DEVICE" = net_tap ] && cat <<CONF
+mac = "$(port_mac "$i")"
 peer_netns = "$(vrouter "$i")"
 peer_name = "$(uplink "$i")"
 peer_mac = "02:00:00:00:31:0$i"
@@ -90,7 +91,7 @@ box_ironlane_up() {
     for i in "${VROUTERS[@]}"; do
         case $DEVICE in
         af_*)
-            ip link add "$(veth_end "$i")" type veth peer name "$(uplink "$i")" \
+            ip link add "$(veth_end "$i")" address "$(port_mac "$i")" type veth peer name "$(uplink "$i")" \
                 address "02:00:00:00:31:0$i" netns "$(vrouter "$i")" || return
             echo "link $(veth_end "$i")" >>"$RUN/owned"
             ip link set "$(veth_end "$i")" up
