@@ -18,6 +18,7 @@ mod ip6_rules;
 mod local;
 mod local_groups;
 mod malformed;
+mod oracle4;
 mod ports;
 mod properties;
 mod routes;
