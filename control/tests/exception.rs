@@ -41,7 +41,7 @@ struct Rig {
 impl Rig {
     fn start(name: &str) -> Option<Self> {
         if !nix::unistd::geteuid().is_root() || !Path::new("/dev/net/tun").exists() {
-            eprintln!("SKIPPED {name}: needs root and /dev/net/tun");
+            println!("SKIP exception/{name}: needs root and /dev/net/tun");
             return None;
         }
         let netns = format!("il{name}{}", std::process::id());

@@ -169,23 +169,14 @@ impl Links {
 
     /// Gives a tap a carrier, or takes it, and lets everybody know at once.
     ///
-    /// The kernel tells of lost carriers, on the whole machine, once a second at most; the loss
-    /// at a tap is often the second one, after that of whatever the port is connected to. A
-    /// change of the operational state in the same request is told without delay, with flags that
-    /// say that the carrier is gone; the kernel corrects the state (from dormant to down) when it
-    /// gets round to it. A carrier that comes is told at once anyway.
+    /// The kernel tells of carriers, on the whole machine, once a second at most; the change at a
+    /// tap is often the second one, after that of whatever the port is connected to. A change of
+    /// the operational state in the same request is told without delay, with the flags of the
+    /// carrier; the kernel corrects the state (from dormant to down) when it gets round to it.
     pub fn set_carrier(&self, link: &LinkView, on: bool) -> Result<(), LinkError> {
-        self.set(
-            link,
-            || "setting its carrier".to_owned(),
-            |b| {
-                if on {
-                    b.carrier(true)
-                } else {
-                    b.carrier(false).operstate(State::Dormant.into())
-                }
-            },
-        )
+        let state = if on { State::Up } else { State::Dormant };
+        let what = || format!("setting its carrier {}", if on { "on" } else { "off" });
+        self.set(link, what, |b| b.carrier(on).operstate(state.into()))
     }
 
     /// Renames a link, which must be down.
