@@ -14,7 +14,7 @@ CHROOTS=${IRONLANE_CHROOTS:-/var/tmp/ironlane-dpdk}
 SUITES=("${@:-trixie}")
 [ $# -gt 0 ] || SUITES=(trixie sid)
 PROJECT=$(cd "$(dirname "$0")/.." && pwd)
-PACKAGES=libdpdk-dev,libclang-dev,pkg-config,gcc,libc6-dev,iproute2,ca-certificates
+PACKAGES=libdpdk-dev,libclang-dev,pkg-config,gcc,libc6-dev,iproute2,iputils-ping,ca-certificates
 CRATES=(-p dpdk-sys -p ironlane-dataplane -p ironlane-tests)
 
 say() { echo "dpdk-versions: $*" >&2; }
@@ -79,7 +79,10 @@ for suite in "${SUITES[@]}"; do
             failed=1
             continue
         fi
-        touch "$root/.complete"
+        echo $PACKAGES >"$root/.complete"
+    elif [ "$(cat "$root/.complete")" != $PACKAGES ]; then
+        chroot "$root" sh -c "apt-get -qq update && apt-get -qq -y install ${PACKAGES//,/ }" \
+            >"$root.log" 2>&1 && echo $PACKAGES >"$root/.complete"
     fi
     version=$(chroot "$root" pkg-config --modversion libdpdk)
     say "$suite: DPDK $version: build and test"

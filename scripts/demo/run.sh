@@ -37,7 +37,7 @@ clear_kept() {
     [ -f "$STATE" ] || return 0
     say "ending the demo that was left running in $(cat "$STATE")"
     remove_owned "$(cat "$STATE")"
-    rm -f "$STATE"
+    rm -rf "$(cat "$STATE")" "$STATE"
 }
 if [ "${1:-}" = clean ]; then
     clear_kept

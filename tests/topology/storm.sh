@@ -45,4 +45,6 @@ WAIT=60 wait_for 'none is left' all_mirrored 0
 WAIT=60 wait_for 'kernel and fast path agree at the end' verified
 wait_for 'traffic flows at the end, IPv4' ping_ok h0 10.1.0.2
 wait_for 'traffic flows at the end, IPv6' ping_ok h0 2001:db8:1::2
+resyncs() { il status --json | jq '[.. | objects | .resyncs? // empty] | add'; }
+ok 'the socket overran, and the mirror dumped again' at_least "$(resyncs)" 1
 ok 'every packet is accounted for' identity_holds
