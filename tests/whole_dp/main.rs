@@ -19,6 +19,7 @@ mod local;
 mod local_groups;
 mod malformed;
 mod oracle4;
+mod oracle6;
 mod ports;
 mod properties;
 mod routes;

@@ -140,8 +140,10 @@ fn judge(case: &Case) -> Verdict {
     if martian(case.src) && !(case.src.is_unspecified() && group) {
         return Verdict::Drop(D::Ip4MartianSource);
     }
-    // The upper layer as far as the datagram goes.
-    let upper = &case.payload[..(total - header_len).min(case.payload.len())];
+    // The upper layer is what the datagram's length says, be it meant as padding.
+    let mut upper = case.payload.clone();
+    upper.resize(total - header_len, 0xee);
+    let upper = &upper[..];
     let first = case.fragment_word & 0x1fff == 0;
     let control = |otherwise| Verdict::Punt(protocol(case.protocol, first, upper, otherwise));
     // Groups and broadcasts.
