@@ -11,7 +11,6 @@ use crate::config::DEFAULT_SOCKET;
 #[command(
     name = "ironlane",
     version,
-    about,
     propagate_version = true,
     max_term_width = 100,
     arg_required_else_help = true,
@@ -168,6 +167,15 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn help_begins_with_what_the_program_is() {
+        let help = Cli::command().render_help().to_string();
+        assert!(
+            help.starts_with("A router in user space: DPDK moves the packets"),
+            "{help}"
+        );
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub fn example() -> String {
         text += &format!("\n{}{header}\n", comment(section.help));
         for key in section.keys {
             let default = match key.default {
+                Default::Value(default) if !key.example.is_empty() => {
+                    format!("# Default: {default}.\n")
+                }
                 Default::Value(_) => String::new(),
                 Default::Derived(how) => format!("# Default: {how}.\n"),
                 Default::Required => "# Required.\n".into(),
