@@ -149,7 +149,7 @@ fn a_list_of_many_routes_is_read_and_written_at_speed() {
     println!("resync of the mirror: {:?}", start.elapsed());
     world.settle("many routes");
     let start = Instant::now();
-    world.r.ip("route flush root 20.0.0.0/6");
+    world.r.ip("route flush proto boot");
     world.wait_for("none", || routes(&world) < 100);
     println!("flushed: {:?}", start.elapsed());
 }
