@@ -43,6 +43,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
+use ironlane_dataplane::eal::PORTS_MAX;
 use ironlane_dataplane::reason::PuntReason;
 use serde::Serialize;
 use toml::Spanned;
@@ -228,6 +229,11 @@ fn ports(reader: &Reader<'_>, document: &DeTable<'_>) -> Vec<Port> {
             }
         }
         ports.push(port);
+    }
+    if let Some(first) = items.get(PORTS_MAX) {
+        let count = items.len();
+        let message = format!("{count} ports are more than the {PORTS_MAX} that this DPDK takes");
+        reader.fault(&first.span(), message);
     }
     ports
 }

@@ -287,6 +287,20 @@ fn each_fault_has_its_message() {
 }
 
 #[test]
+fn more_ports_than_dpdk_takes_are_refused_at_the_first_too_many() {
+    use ironlane_dataplane::eal::PORTS_MAX;
+    let port = |i| format!("[[port]]\nname = \"p{i}\"\ndevice = \"net_null{i}\"\n");
+    let text: String = (0..PORTS_MAX).map(port).collect();
+    Config::parse("c", &text).unwrap();
+    let told = Config::parse("c", &(text + &port(PORTS_MAX)))
+        .unwrap_err()
+        .to_string();
+    let (line, count) = (3 * PORTS_MAX + 1, PORTS_MAX + 1);
+    let message = format!("{count} ports are more than the {PORTS_MAX} that this DPDK takes");
+    assert_eq!(told, format!("c:{line}:1: {message}"));
+}
+
+#[test]
 fn text_that_is_no_toml_is_told_with_its_place() {
     let told = Config::parse("c", "[daemon]\nlog = \"info\n")
         .unwrap_err()
