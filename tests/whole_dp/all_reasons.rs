@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ironlane_dataplane::reason::{DropReason, PuntReason, drops_page};
+use ironlane_dataplane::stage::graph_svg;
 use ironlane_tests::take_seen;
 
 use crate::{
@@ -174,15 +175,27 @@ pub fn every_reason_is_brought_about_by_its_test() {
     }
 }
 
+/// A file of docs/ must be what the program makes; `IRONLANE_BLESS=1` writes it.
+fn is_current(file: &str, made: &str) {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let path = docs.join(file);
+    if std::env::var_os("IRONLANE_BLESS").is_some() {
+        std::fs::write(&path, made).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == made,
+        "docs/{file} is stale; run: \
+         IRONLANE_BLESS=1 cargo test -p ironlane-tests --test whole_dp program"
+    );
+}
+
 #[test]
 pub fn the_page_of_reasons_is_the_programs_list() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/drops.md");
-    if std::env::var_os("IRONLANE_BLESS").is_some() {
-        std::fs::write(&path, drops_page()).unwrap();
-    }
-    let page = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        page == drops_page(),
-        "docs/drops.md is stale; run: IRONLANE_BLESS=1 cargo test -p ironlane-tests --test whole_dp page"
-    );
+    is_current("drops.md", &drops_page());
+}
+
+#[test]
+pub fn the_picture_of_the_stages_is_drawn_by_the_program() {
+    is_current("graph.svg", &graph_svg());
 }

@@ -13,6 +13,7 @@ use crate::reason::{DropReason, PuntReason, StageId};
 mod classify;
 mod control;
 mod glean;
+mod graph;
 mod icmp_rules;
 mod ip4_check;
 mod ip4_exception;
@@ -27,6 +28,7 @@ mod ip6_rewrite;
 mod upper;
 
 pub use glean::GleanLimit;
+pub use graph::graph_svg;
 
 /// The tables as a stage sees them during one burst.
 #[derive(Clone, Copy, Debug)]
