@@ -106,7 +106,7 @@ fn stage_box(stage: StageId, card: Option<&StageCard>) -> String {
     let ends = card.map_or(String::new(), |card| {
         let part = |n: usize, what| (n > 0).then(|| format!("{what} {n}"));
         let parts = [
-            part(card.punts.len(), "punts"),
+            part(card.punts.len(), "punt"),
             part(card.drops.len(), "drop"),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
