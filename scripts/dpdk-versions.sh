@@ -65,7 +65,7 @@ summary=$(printf '%-10s %-10s %-8s %-8s %s' SUITE DPDK PASSED FAILED RESULT)
 (cd "$PROJECT" && cargo fetch --locked --quiet) || { say 'the crates cannot be fetched'; exit 1; }
 for suite in "${SUITES[@]}"; do
     root=$CHROOTS/$suite
-    if [ ! -e "$root/.complete" ]; then
+    if [ "$(cat "$root/.complete" 2>/dev/null)" != $PACKAGES ]; then
         rm -rf "$root"
         mkdir -p "$CHROOTS"
         uri=$(mirror)
@@ -80,9 +80,6 @@ for suite in "${SUITES[@]}"; do
             continue
         fi
         echo $PACKAGES >"$root/.complete"
-    elif [ "$(cat "$root/.complete")" != $PACKAGES ]; then
-        chroot "$root" sh -c "apt-get -qq update && apt-get -qq -y install ${PACKAGES//,/ }" \
-            >"$root.log" 2>&1 && echo $PACKAGES >"$root/.complete"
     fi
     version=$(chroot "$root" pkg-config --modversion libdpdk)
     say "$suite: DPDK $version: build and test"
