@@ -75,6 +75,7 @@ pub fn verify(
     let tables = source.live(|_, writer| Arc::clone(writer.tables()))?;
     let mut found = look(source, options, &tables)?;
     let mut repaired = 0;
+    let mut untold = found.untold;
     if options.repair && !(found.differences.is_empty() && found.untold == 0) {
         let missed = |difference: &Difference| difference.cause == Cause::Mirror;
         if found.untold > 0 || found.differences.iter().any(missed) {
@@ -100,7 +101,8 @@ pub fn verify(
             .into_iter()
             .filter(|d| !known.contains(&d.identity()));
         found.differences.extend(hidden);
-        repaired += found.untold.saturating_sub(after.untold);
+        repaired += untold.saturating_sub(after.untold);
+        untold = untold.max(after.untold);
         found.untold = after.untold;
     }
     let (broken, notes) = counters.map(check_counters).unwrap_or_default();
@@ -112,7 +114,7 @@ pub fn verify(
         nexthops_checked: found.nexthops,
         adjacencies_checked: found.adjacencies,
         neighbours_checked: found.neighbours,
-        differences: found.differences.len() as u64 + found.untold,
+        differences: found.differences.len() as u64 + untold,
         untold: found.untold,
         repaired,
         counters_identity_holds,

@@ -83,7 +83,7 @@ pub struct Summary {
     pub neighbours_checked: u64,
     /// How many things differ.
     pub differences: u64,
-    /// How many of them are prefixes beyond those that are named.
+    /// How many places beyond those that are named differ still.
     pub untold: u64,
     /// How many were mended.
     pub repaired: u64,

@@ -408,6 +408,29 @@ fn several_faults_are_all_named_and_mended() {
 }
 
 #[test]
+fn more_faults_than_are_named_are_counted_and_mended() {
+    let bench = Bench::new();
+    for number in 0..1200_u32 {
+        let [_, _, high, low] = (number * 2).to_be_bytes();
+        let missed = route(&format!("30.{high}.{low}.0/24"), &[("192.0.2.9", P0)]);
+        bench.kernel.borrow_mut().push(missed);
+    }
+    let report = bench.verify(false);
+    assert_eq!(
+        (report.differences.len(), report.summary.untold),
+        (1000, 200)
+    );
+    assert!(!report.is_clean() && report.summary.differences == 1200);
+    let mended = bench.verify(true);
+    assert!(mended.is_clean(), "{:#?}", mended.summary);
+    assert_eq!(
+        (mended.summary.differences, mended.summary.repaired),
+        (1200, 1200)
+    );
+    assert!(bench.verify(false).differences.is_empty());
+}
+
+#[test]
 fn what_changes_meanwhile_is_no_difference() {
     let bench = Bench::new();
     // The kernel goes on after each of the first two dumps, and the mirror with it.
