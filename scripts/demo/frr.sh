@@ -7,6 +7,8 @@
 #   PROTOCOL_interface COST     lines of one interface's block
 #   PROTOCOL_loopback           lines of the loopback's
 #   PROTOCOL_router N           the protocol's own block; N numbers the router (100: the box)
+#   PROTOCOL_up NS              how many neighbours are up there
+#   PROTOCOL_wanted             how many there are to be at the box
 
 FRR_BIN=${FRR_BIN:-/usr/lib/frr}
 
@@ -78,6 +80,15 @@ frr_start_all() {
 
 show() { # NS COMMAND: what vtysh says
     in_ns "$1" vtysh -N "$1" -c "$2"
+}
+
+# All of the box's neighbours, over its taps, are up.
+neighbours_up() {
+    local up
+    local -n wanted="${PROTOCOL}_wanted"
+    up=$("${PROTOCOL}_up" "$ROUTER")
+    note "$up of $wanted"
+    [ "$up" = "$wanted" ]
 }
 
 # Routes of the protocol to loopbacks, by family: what every namespace must have.

@@ -54,3 +54,7 @@ CONF
     bgp_neighbours "$1" | bgp_family ipv6 "$(lo6 "$1")/128"
     echo exit
 }
+
+# Sessions that are up, seen from a namespace.
+bgp_up() { show "$1" 'show bgp neighbors' | grep -c 'BGP state = Established'; } # NS
+bgp_wanted=8

@@ -33,3 +33,7 @@ router isis 1
 exit
 CONF
 }
+
+# Neighbours that are up, seen from a namespace; one adjacency carries both families.
+isis_up() { show "$1" 'show isis neighbor' | grep -c ' Up '; } # NS
+isis_wanted=4

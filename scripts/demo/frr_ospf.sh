@@ -41,3 +41,9 @@ router ospf6
 exit
 CONF
 }
+
+# Neighbours that are up, seen from a namespace.
+ospf_up() { # NS
+    { show "$1" 'show ip ospf neighbor' && show "$1" 'show ipv6 ospf6 neighbor'; } | grep -c 'Full'
+}
+ospf_wanted=8

@@ -91,6 +91,7 @@ protocol() {
         step 'FRR in five namespaces' frr_start_all || return
     start=$(now)
     step 'converged: all loopbacks known everywhere, v4 and v6' wait_until 60 converged || return
+    step 'neighbours over the taps are up' neighbours_up
     row "$SECTION: converged" "$(since "$start") s after FRR's start"
     step 'every learnt route is in the fast path' wait_until 10 fast_path_complete
     step 'ironlane verify: kernel and fast path agree' wait_until 10 fib_verified

@@ -9,6 +9,7 @@ protocol_topology() {
     run 'Ironlane with four ports' box_ironlane_up
     run 'FRR in five namespaces' frr_start_all
     WAIT=60 wait_for 'everybody knows every loopback, both families' converged
+    run 'all neighbours over the taps are up' neighbours_up
     wait_for 'every learnt route is in the fast path' fast_path_complete
     wait_for 'kernel and fast path agree' verified
     run 'ping between all loopbacks' ping_all
