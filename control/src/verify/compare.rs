@@ -45,6 +45,13 @@ impl Suspect {
         span
     }
 
+    /// The same, named by the prefix that answers where that is longer: a route that should not
+    /// be there.
+    pub(super) fn at_longer(self, answers: Option<IpNet>) -> Self {
+        let longer = answers.filter(|answers| answers.prefix_len() > self.prefix.prefix_len());
+        Self { prefix: longer.unwrap_or(self.prefix), ..self }
+    }
+
     /// Whether a later comparison found the same, if in more or fewer addresses.
     fn lasts_as(&self, later: &Self) -> bool {
         let overlap = self.address <= later.last && later.address <= self.last;

@@ -61,7 +61,8 @@ pub(super) fn check(
     let judged: Vec<(Suspect, Cause)> = suspects
         .filter_map(|suspect| {
             let cause = judge.cause(suspect.address, suspect.index)?;
-            Some((suspect, cause))
+            let (_, written) = rib.answer(suspect.address);
+            Some((suspect.at_longer(written), cause))
         })
         .collect();
     let untold = comparison.untold.into_iter();

@@ -363,7 +363,7 @@ fn a_missed_deletion_is_the_mirrors_fault() {
     bench.kernel.borrow_mut().retain(
         |change| !matches!(change, Change::SetRoute(r, _) if r.prefix.to_string() == "11.0.0.0/8"),
     );
-    let difference = bench.expect_one(Object::Leaf, Cause::Mirror, "0.0.0.0/0");
+    let difference = bench.expect_one(Object::Leaf, Cause::Mirror, "11.0.0.0/8");
     assert_eq!(difference.expected, "no_route");
 }
 
