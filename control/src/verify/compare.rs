@@ -49,7 +49,10 @@ impl Suspect {
     /// be there.
     pub(super) fn at_longer(self, answers: Option<IpNet>) -> Self {
         let longer = answers.filter(|answers| answers.prefix_len() > self.prefix.prefix_len());
-        Self { prefix: longer.unwrap_or(self.prefix), ..self }
+        Self {
+            prefix: longer.unwrap_or(self.prefix),
+            ..self
+        }
     }
 
     /// Whether a later comparison found the same, if in more or fewer addresses.
