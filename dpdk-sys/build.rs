@@ -31,6 +31,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_(allmulticast|promiscuous)_(enable|disable|get)",
     "rte_eth_dev_(adjust_nb_rx_tx_desc|close|configure|count_avail|get_mtu|get_name_by_port)",
     "rte_eth_dev_(get_port_by_name|info_get|is_valid_port|mac_addr_add|set_mtu|socket_id)",
+    "rte_eth_dev_set_mc_addr_list",
     "rte_eth_dev_(set_link_down|set_link_up|start|stop|default_mac_addr_set)",
     "rte_eth_dev_rx_intr_(ctl_q_get_fd|disable|enable)",
     "rte_eth_find_next",

@@ -147,6 +147,13 @@ impl Dataplane {
         Ok(self.port(id)?.set_mtu(mtu)?)
     }
 
+    /// Has a port receive these multicast groups beside those of the routing protocols. Only
+    /// virtual functions need it: other ports receive all groups.
+    pub fn port_set_groups(&self, id: PortId, groups: &[Mac]) -> Result<(), DataplaneError> {
+        let groups: Vec<[u8; 6]> = groups.iter().map(|group| group.0).collect();
+        Ok(self.port(id)?.set_groups(&groups)?)
+    }
+
     /// Link state of a port.
     pub fn port_link(&self, id: PortId) -> Result<PortLink, DataplaneError> {
         Ok(self.port(id)?.link())

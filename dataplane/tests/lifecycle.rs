@@ -5,7 +5,7 @@ mod rig;
 use std::sync::Arc;
 
 use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, DataplaneError, PortConfig};
-use ironlane_dataplane::eal::{Eal, EalConfig, EalError, LinkState};
+use ironlane_dataplane::eal::{CpuList, Eal, EalConfig, EalError, LinkState};
 use ironlane_dataplane::reason::{DropReason, StageId};
 use ironlane_fib::{PortId, Tables};
 use ironlane_rcu::Domain;
@@ -174,4 +174,17 @@ fn eal_starts_once_and_says_so() {
     let _ = eal();
     let other = Eal::start(&EalConfig::without_hugepages(100));
     assert!(matches!(other, Err(EalError::StartedDifferently)));
+}
+
+#[test]
+fn nobody_loses_a_cpu_or_a_signal_by_starting_eal() {
+    let all = CpuList::allowed();
+    let signals = || nix::sys::signal::SigSet::thread_get_mask().unwrap();
+    let before = signals();
+    let rig = Rig::start(1, &[("n0", 1, 1, 31)], |_| {});
+    assert_eq!(CpuList::of_thread(), all, "the caller");
+    let later = std::thread::spawn(CpuList::of_thread).join().unwrap();
+    assert_eq!(later, all, "a thread started later");
+    assert_eq!(signals(), before);
+    rig.stop();
 }

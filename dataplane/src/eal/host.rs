@@ -18,12 +18,18 @@ impl CpuList {
     /// CPUs that this process may use. Asked for the main thread, since the calling thread may
     /// be pinned.
     pub fn allowed() -> Self {
-        let set = sched_getaffinity(Pid::this()).unwrap_or_default();
-        Self(
-            (0..CpuSet::count())
-                .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
-                .collect(),
-        )
+        Self::of(Pid::this())
+    }
+
+    /// CPUs that the calling thread may use.
+    pub fn of_thread() -> Self {
+        Self::of(Pid::from_raw(0))
+    }
+
+    fn of(thread: Pid) -> Self {
+        let set = sched_getaffinity(thread).unwrap_or_default();
+        let cpus = (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false));
+        Self(cpus.collect())
     }
 
     /// Whether `cpu` is in the list.
@@ -149,6 +155,14 @@ pub(super) fn pci_driver(address: &str) -> Option<Option<String>> {
     }
     let driver = fs::read_link(device.join("driver")).ok();
     Some(driver.and_then(|path| Some(path.file_name()?.to_str()?.to_owned())))
+}
+
+/// Whether a PCI device is a virtual function of another one.
+pub(super) fn is_virtual_function(address: &str) -> bool {
+    Path::new("/sys/bus/pci/devices")
+        .join(address)
+        .join("physfn")
+        .exists()
 }
 
 /// The process that holds the lock of a DPDK file prefix, if any does.

@@ -16,6 +16,7 @@ mod mbuf;
 mod mempool;
 mod port;
 mod port_facts;
+mod port_groups;
 mod port_state;
 mod queue;
 mod ring;

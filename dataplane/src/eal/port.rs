@@ -168,7 +168,7 @@ impl Port {
     }
 
     /// Whether the device hands mbufs on as they are, in chains or not.
-    fn passes_mbufs(&self) -> bool {
+    pub(super) fn passes_mbufs(&self) -> bool {
         self.caps.passes_mbufs()
     }
 
@@ -305,49 +305,6 @@ impl Port {
         self.set_mtu_of_device(mtu)
     }
 
-    /// OSPF, IS-IS, ND and others arrive by multicast: all groups are received.
-    fn receive_groups(&self, promiscuous: bool) {
-        let id = self.device.id;
-        // SAFETY: plain numbers, a started port.
-        let (all, log) = self
-            .device
-            .eal
-            .call_logged(move || unsafe { c::rte_eth_allmulticast_enable(id) });
-        let driver = &self.caps.driver;
-        // These hand over every frame that arrives, and some do not know the call.
-        let unfiltered = self.passes_mbufs()
-            || matches!(driver.as_str(), "net_pcap" | "net_af_packet" | "net_memif");
-        let wants_all = promiscuous || (all != 0 && !unfiltered);
-        if all != 0 && !unfiltered {
-            tracing::warn!(
-                "port {}: {driver} cannot receive all multicast ({}) {log:?}; promiscuous mode \
-                 instead, else OSPF, IS-IS and neighbour discovery would miss frames",
-                self.label,
-                strerror(all)
-            );
-        }
-        if !wants_all {
-            return;
-        }
-        // SAFETY: as above.
-        let (rc, log) = self
-            .device
-            .eal
-            .call_logged(move || unsafe { c::rte_eth_promiscuous_enable(id) });
-        if rc != 0 && !unfiltered {
-            tracing::warn!(
-                "port {}: {driver} has no promiscuous mode ({}) {log:?}{}",
-                self.label,
-                strerror(rc),
-                if all == 0 {
-                    ""
-                } else {
-                    "; multicast may not arrive"
-                }
-            );
-        }
-    }
-
     /// Stops the device; what is in its queues goes back to the pools, as far as the driver does
     /// that at stop (the others do when the device is closed).
     fn stop_device(&mut self) {
@@ -367,7 +324,7 @@ impl Port {
     }
 
     /// Runs a call on `eal-main`; an error number becomes an error that says what was tried.
-    fn check(
+    pub(super) fn check(
         &self,
         what: &str,
         call: impl FnOnce() -> i32 + Send + 'static,
