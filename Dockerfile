@@ -21,12 +21,14 @@ RUN cargo build --release --locked -p ironlane-control --bin ironlane
 
 # What runs: the program, the DPDK libraries with their drivers, nothing to compile with.
 FROM debian:bookworm AS run
+# librte-meta-all has the drivers, which DPDK loads when it starts; the package dpdk has only tools.
 RUN apt-get update && apt-get install --yes --no-install-recommends \
-        dpdk iproute2 iputils-ping pciutils \
+        librte-meta-all iproute2 iputils-ping pciutils \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /src/target/release/ironlane /usr/local/bin/ironlane
 COPY configs /usr/share/ironlane/configs
-RUN ironlane completion bash > /etc/bash_completion.d/ironlane \
+RUN mkdir -p /etc/bash_completion.d \
+    && ironlane completion bash > /etc/bash_completion.d/ironlane \
     && ironlane config check /usr/share/ironlane/configs/*/ironlane.toml
 CMD ["ironlane", "run", "--config", "/etc/ironlane/ironlane.toml"]
 
