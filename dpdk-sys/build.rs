@@ -1,6 +1,7 @@
 //! Finds DPDK by pkg-config, binds what Ironlane uses, compiles the shims.
 
 use std::env;
+use std::panic;
 use std::path::PathBuf;
 use std::process::{Command, exit};
 
@@ -98,8 +99,9 @@ fn main() {
         bindings = bindings.allowlist_var(var);
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_else(|| fail("OUT_DIR is not set")));
-    bindings
-        .generate()
+    // bindgen panics when libclang cannot be loaded.
+    panic::catch_unwind(panic::AssertUnwindSafe(|| bindings.generate()))
+        .unwrap_or_else(|_| fail("libclang, which reads the DPDK headers, cannot be loaded"))
         .unwrap_or_else(|why| fail(&format!("cannot read the DPDK headers: {why}")))
         .write_to_file(out.join("bindings.rs"))
         .unwrap_or_else(|why| fail(&format!("cannot write bindings.rs: {why}")));
