@@ -11,7 +11,7 @@
 # As root; needs debootstrap, about 2 GB a suite and ten minutes the first time.
 set -u
 CHROOTS=${IRONLANE_CHROOTS:-/var/tmp/ironlane-dpdk}
-SUITES=("${@:-trixie}")
+SUITES=("$@")
 [ $# -gt 0 ] || SUITES=(trixie sid)
 PROJECT=$(cd "$(dirname "$0")/.." && pwd)
 PACKAGES=libdpdk-dev,libclang-dev,pkg-config,gcc,libc6-dev,iproute2,iputils-ping,ca-certificates
