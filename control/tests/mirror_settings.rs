@@ -72,13 +72,15 @@ fn a_stopped_mirror_leaves_the_tables_and_answers_so() {
     if !allowed() {
         return;
     }
+    let world = World::new();
+    world.wait_kind("192.0.2.1", ironlane_fib::AdjacencyKind::Local);
     let World {
         mirror,
         handle,
         tables,
         domain,
         ..
-    } = World::new();
+    } = world;
     mirror.stop();
     let error = handle.with_blocking(|_| ()).unwrap_err();
     assert_eq!(error.to_string(), "the mirror has stopped");
