@@ -53,9 +53,15 @@ impl BodyKey {
                 (path.dead, path.linkdown) = (false, false);
             }
         }
+        // The kernel calls a route a blackhole while its nexthop object is one.
+        let by_object = matches!(target, RouteTarget::Object(_));
+        let kind = match route.kind {
+            RouteKind::Blackhole if by_object => RouteKind::Unicast,
+            kind => kind,
+        };
         let key = Self {
             family,
-            kind: route.kind,
+            kind,
             protocol: route.protocol,
             scope: route.scope,
             from: route.from,

@@ -1,6 +1,6 @@
 //! Nexthop objects: shared, replaced, deleted with and without a word.
 
-use super::harness::{Box, NEW, REPLACE, group, path};
+use super::harness::{APPEND, Box, NEW, REPLACE, group, path};
 use crate::{NexthopBody, ObjectKind};
 
 fn with_objects() -> Box {
@@ -35,6 +35,23 @@ fn replacing_an_object_is_one_word_for_all_routes_and_groups() {
     assert_eq!((report.nexthops_changed, report.prefixes()), (1, 0));
     assert_eq!(b.ask("10.0.0.1"), "p2 to .9");
     assert_eq!(b.ask("11.0.0.1"), "[p1 to .9 x2, p2 to .9 x1]");
+}
+
+#[test]
+fn an_object_that_becomes_a_blackhole_renames_its_routes() {
+    let mut b = Box::new();
+    b.nexthop(1, NexthopBody::Blackhole);
+    b.route(NEW, "throw 10.0.0.0/8");
+    b.route(APPEND, "blackhole 10.0.0.0/8 nhid 1");
+    b.nexthop(1, NexthopBody::Single(path("192.0.2.9", "p0")));
+    b.route(REPLACE, "10.0.0.0/8 nhid 1");
+    assert_eq!(
+        b.ask("10.0.0.1"),
+        "no_route",
+        "it is the same route, and not the first"
+    );
+    b.del_route("throw 10.0.0.0/8");
+    assert_eq!(b.ask("10.0.0.1"), "p0 to .9");
 }
 
 #[test]
