@@ -74,7 +74,7 @@ ironlane_start() {
     ironlane_config >"$RUN/ironlane.toml"
     "$IRONLANE" run --config "$RUN/ironlane.toml" >>"$RUN/ironlane.log" 2>&1 &
     IRONLANE_PID=$!
-    echo "pid $IRONLANE_PID" >>"$RUN/owned"
+    own_pid "$IRONLANE_PID"
     wait_until 60 ironlane_answers || { tail -n 20 "$RUN/ironlane.log"; return 1; }
 }
 ironlane_answers() {

@@ -11,7 +11,7 @@ mend_admin() { ip -n "$ROUTER" link set "$(tap 0)" up; }
 lose_silent() {
     ip netns exec "$(vrouter 0)" python3 "$DEMO/silence.py" "$(uplink 0)" >"$RUN/silence" 2>&1 &
     SILENCE=$!
-    echo "pid $SILENCE" >>"$RUN/owned"
+    own_pid "$SILENCE"
     tc -n "$(vrouter 0)" qdisc replace dev "$(uplink 0)" root tbf rate 8bit burst 10 limit 1
     wait_until 5 grep -q '^silent' "$RUN/silence"
 }

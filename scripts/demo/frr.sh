@@ -56,7 +56,7 @@ frr_start() {
     chown -R frr:frr "/etc/frr/$ns"
     for daemon in zebra $daemons; do
         in_ns "$ns" "$FRR_BIN/$daemon" -d -N "$ns" 2>>"$RUN/frr.err"
-        echo "pid $(cat "/var/run/frr/$ns/$daemon.pid")" >>"$RUN/owned"
+        own_pid "$(cat "/var/run/frr/$ns/$daemon.pid")"
     done
     if ! in_ns "$ns" vtysh -N "$ns" -b >"$RUN/$ns.vtysh" 2>&1 || grep -q '^%' "$RUN/$ns.vtysh"; then
         echo "FRR in $ns did not take its configuration:"

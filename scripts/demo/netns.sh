@@ -54,20 +54,22 @@ number_links() {
     done
 }
 
-# stop_pid PID [SECONDS]: TERM, then KILL for what has not gone in time.
-stop_pid() {
-    [ -d "/proc/$1" ] || return 0
-    kill "$1" 2>/dev/null || return 0
-    wait_until "${2:-5}" not test -d "/proc/$1" >/dev/null || kill -9 "$1" 2>/dev/null || true
-}
+# born PID: when it started, in clock ticks since boot; with it a number that is used again is told apart.
+born() { awk '{ sub(/.*\) /, ""); print $20 }' "/proc/$1/stat" 2>/dev/null; }
+own_pid() { echo "pid $1 $(born "$1")" >>"$RUN/owned"; }
+runs() { [ -n "$2" ] && [ "$(born "$1")" = "$2" ]; } # PID BORN
 
-# Removes what the file OWNED lists ("pid N", "netns NAME", "dir PATH", "link NAME"), last made first.
+# Removes what the file "owned" lists ("pid N BORN", "netns NAME", "dir PATH", "link NAME"), last made
+# first. Processes get TERM all at once, and KILL if they are still there after 5 seconds.
 remove_owned() { # RUN_DIRECTORY
-    local kind what
+    local kind what born
     [ -f "$1/owned" ] || return 0
-    while read -r kind what; do
+    while read -r kind what born; do
+        if [ "$kind" = pid ] && runs "$what" "$born"; then kill "$what" 2>/dev/null; fi
+    done < <(tac "$1/owned")
+    while read -r kind what born; do
         case $kind in
-        pid) stop_pid "$what" ;;
+        pid) wait_until 5 not runs "$what" "$born" >/dev/null || kill -9 "$what" 2>/dev/null || true ;;
         netns) ip netns del "$what" 2>/dev/null || true ;;
         link) ip link del "$what" 2>/dev/null || true ;;
         dir) rm -rf "$what" ;;

@@ -169,7 +169,7 @@ start_ironlane() {
 start_configured() {
     "$IRONLANE" run --config "$RUN/ironlane.toml" >>"$RUN/ironlane.log" 2>&1 &
     IRONLANE_PID=$!
-    echo "pid $IRONLANE_PID" >>"$RUN/owned"
+    own_pid "$IRONLANE_PID"
     wait_until 60 ironlane_answers && il port show || { tail -n 20 "$RUN/ironlane.log"; return 1; }
 }
 

@@ -37,7 +37,7 @@ wait_for 'traffic arrives, IPv6' ping_ok h0 2001:db8:113::9
 goes() {
     ip netns exec "$(host_ns h1)" python3 "$DEMO/silence.py" eth0 >"$RUN/silence" 2>&1 &
     SILENCE=$!
-    echo "pid $SILENCE" >>"$RUN/owned"
+    own_pid "$SILENCE"
     wait_until 5 grep -q '^silent' "$RUN/silence"
 }
 run 'h1 goes without a word: it hears nothing any more' goes
