@@ -188,6 +188,7 @@ fn port_and_tap_follow_each_other() {
         tap: tap.link().clone(),
         has_carrier: Box::new(move || asked.load(Ordering::Relaxed)),
         carrier: false,
+        groups: None,
         apply: Box::new(move |change| done.send(change).unwrap()),
     };
     let follower = LinkFollower::start(&ns.get(0), vec![port]).unwrap();
@@ -203,6 +204,43 @@ fn port_and_tap_follow_each_other() {
     assert_eq!(first, TapChange::Admin(false), "not that of another port");
     follower.stop();
     tell.tell(PortId(3), TapChange::Gone);
+}
+
+#[test]
+fn a_virtual_function_is_told_the_groups_that_its_tap_has_joined() {
+    let Some(ns) = Netns::add(&["ilg"]) else {
+        return;
+    };
+    let links = Links::open(&ns.get(0)).unwrap();
+    let tap = Tap::create(&ns.get(0), &links, &spec("p0")).unwrap();
+    let (done, changes) = std::sync::mpsc::channel();
+    let port = FollowedPort {
+        port: PortId(3),
+        name: "p0".to_owned(),
+        tap: tap.link().clone(),
+        has_carrier: Box::new(|| true),
+        carrier: true,
+        groups: Some(Vec::new()),
+        apply: Box::new(move |change| done.send(change).unwrap()),
+    };
+    let follower = LinkFollower::start(&ns.get(0), vec![port]).unwrap();
+    // The kernel joins the solicited-node group of an address (RFC 4291, 2.7.1).
+    let name = &ns.0[0];
+    run(&format!(
+        "ip -n {name} addr add 2001:db8::12:3456/64 dev p0 nodad"
+    ));
+    let wanted = [0x33, 0x33, 0xff, 0x12, 0x34, 0x56];
+    let told = loop {
+        match changes.recv_timeout(Duration::from_secs(5)).unwrap() {
+            TapChange::Groups(groups) if groups.contains(&wanted) => break groups,
+            _ => {}
+        }
+    };
+    assert!(
+        told.contains(&[0x33, 0x33, 0, 0, 0, 1]),
+        "all nodes too: {told:x?}"
+    );
+    follower.stop();
 }
 
 #[test]

@@ -57,6 +57,9 @@ pub struct PortInfo {
     pub bus: String,
     /// MAC address.
     pub mac: Mac,
+    /// Whether it receives only multicast groups that it is told of
+    /// ([`Dataplane::port_set_groups`]), as virtual functions do.
+    pub lists_groups: bool,
     /// MTU at start.
     pub mtu: u16,
     /// NUMA node; -1 if it has none.

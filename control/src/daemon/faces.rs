@@ -165,6 +165,7 @@ pub fn followed(
                 name: info.name.clone(),
                 carrier: tap.carrier,
                 tap,
+                groups: info.lists_groups.then(Vec::new),
                 has_carrier: Box::new(move || has_carrier(&asked, port)),
                 apply: Box::new(move |change| {
                     follow(&acting, &exception, &info, change);
@@ -215,6 +216,17 @@ fn follow(dataplane: &Dataplane, exception: &ExceptionHandle, start: &PortInfo, 
             Mac(tap)
         ),
         TapChange::Mac(_) => {}
+        TapChange::Groups(groups) => {
+            let groups: Vec<_> = groups.into_iter().map(Mac).collect();
+            tracing::info!(
+                port = name,
+                "receives the {} groups of its tap",
+                groups.len()
+            );
+            if let Err(e) = dataplane.port_set_groups(port, &groups) {
+                tracing::warn!(port = name, "multicast to some groups will not arrive: {e}");
+            }
+        }
         TapChange::Gone => {
             tracing::error!(
                 port = name,

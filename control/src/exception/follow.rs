@@ -5,7 +5,8 @@
 //! every [`POLL`]: not all of them tell of changes, and a question costs about a microsecond.
 //!
 //! The port follows what is done to its tap (`ip link set TAP down`, another MTU): the mirror
-//! tells, this thread acts, since devices may take their time.
+//! tells, this thread acts, since devices may take their time. A virtual function also follows the
+//! multicast groups of its tap, which are looked at every [`GROUPS`].
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -13,14 +14,18 @@ use std::time::{Duration, Instant};
 
 use ironlane_fib::PortId;
 
+use super::groups::GroupLists;
 use super::links::{LinkError, LinkView, Links};
 use super::netns::Namespace;
 
 /// How often devices are asked for their link.
 pub const POLL: Duration = Duration::from_millis(10);
 
+/// How often the multicast groups of taps are looked at: joining is not announced.
+const GROUPS: Duration = Duration::from_secs(1);
+
 /// What was done to a tap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TapChange {
     /// It was set up or down.
     Admin(bool),
@@ -28,6 +33,8 @@ pub enum TapChange {
     Mtu(u32),
     /// It has another MAC.
     Mac([u8; 6]),
+    /// It receives these multicast groups now.
+    Groups(Vec<[u8; 6]>),
     /// It was deleted, or moved to another namespace.
     Gone,
 }
@@ -44,6 +51,8 @@ pub struct FollowedPort {
     pub has_carrier: Box<dyn Fn() -> bool + Send>,
     /// What the tap was told when it was made.
     pub carrier: bool,
+    /// The multicast groups that the port was told, if it has to be told.
+    pub groups: Option<Vec<[u8; 6]>>,
     /// Makes the port follow its tap.
     pub apply: Box<dyn FnMut(TapChange) + Send>,
 }
@@ -77,9 +86,16 @@ impl LinkFollower {
     /// Starts following; the taps are in `namespace`.
     pub fn start(namespace: &Namespace, ports: Vec<FollowedPort>) -> Result<Self, LinkError> {
         let links = Links::open(namespace)?;
+        let groups = ports.iter().any(|port| port.groups.is_some());
+        let groups = groups.then(|| GroupLists::open(namespace)).transpose();
+        let groups = groups.unwrap_or_else(|e| {
+            tracing::warn!("virtual functions receive a fixed list of multicast groups: {e}");
+            None
+        });
         let (told, inbox) = channel();
         let mut worker = Worker {
             links,
+            groups,
             ports,
             complained: false,
         };
@@ -130,6 +146,8 @@ impl Drop for LinkFollower {
 
 struct Worker {
     links: Links,
+    /// Where groups are read, if a port has to be told them.
+    groups: Option<GroupLists>,
     ports: Vec<FollowedPort>,
     /// A failure is logged once, not every time.
     complained: bool,
@@ -137,20 +155,45 @@ struct Worker {
 
 impl Worker {
     fn run(&mut self, inbox: &Receiver<Told>) {
+        let mut look_at_groups = Instant::now();
         loop {
             self.follow_ports();
+            if Instant::now() >= look_at_groups {
+                self.follow_groups();
+                look_at_groups = Instant::now() + GROUPS;
+            }
             let next = Instant::now() + POLL;
             loop {
                 let left = next.saturating_duration_since(Instant::now());
                 match inbox.recv_timeout(left) {
                     Ok(Told::Tap(port, change)) => {
                         for followed in self.ports.iter_mut().filter(|p| p.port == port) {
-                            (followed.apply)(change);
+                            (followed.apply)(change.clone());
                         }
                     }
                     Err(RecvTimeoutError::Timeout) => break,
                     Ok(Told::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 }
+            }
+        }
+    }
+
+    /// Tells ports that receive only listed groups which ones their taps have joined.
+    fn follow_groups(&mut self) {
+        let Some(lists) = &mut self.groups else {
+            return;
+        };
+        if let Err(e) = lists.refresh() {
+            return tracing::debug!("the multicast groups of taps: {e}");
+        }
+        for port in &mut self.ports {
+            let Some(told) = &mut port.groups else {
+                continue;
+            };
+            let groups = lists.of(port.tap.index);
+            if *told != groups {
+                told.clone_from(&groups);
+                (port.apply)(TapChange::Groups(groups));
             }
         }
     }

@@ -8,6 +8,7 @@
 mod counters;
 mod credits;
 mod follow;
+mod groups;
 mod links;
 mod netns;
 pub mod peer;
@@ -16,6 +17,7 @@ mod thread;
 
 pub use counters::{ExceptionCounters, ExceptionCounts, InjectDrop, TapDrop};
 pub use follow::{FollowedPort, LinkFollower, TapChange, TapChanges};
+pub use groups::GroupLists;
 pub use links::{LinkError, LinkView, Links};
 pub use netns::{Namespace, NamespaceError};
 pub use tap::{Tap, TapError, TapSpec};

@@ -177,6 +177,7 @@ fn start_port(
         driver: caps.driver.clone(),
         bus: caps.bus.clone(),
         mac: Mac(caps.mac),
+        lists_groups: port.lists_groups(config.promiscuous),
         mtu: config.mtu,
         socket: caps.socket,
         vrf: config.vrf,

@@ -43,6 +43,11 @@ impl Port {
                 || driver == "net_iavf")
     }
 
+    /// Whether only groups of a list arrive: at a virtual function, unless it is promiscuous.
+    pub fn lists_groups(&self, promiscuous: bool) -> bool {
+        self.is_virtual_function() && !promiscuous
+    }
+
     /// Receives these groups beside those of the protocols that a router speaks. Replaces the
     /// list given before; lost when the port is stopped.
     pub fn set_groups(&self, more: &[[u8; 6]]) -> Result<(), EalError> {
@@ -70,7 +75,7 @@ impl Port {
     /// on most hardware, answers "success" without doing anything on some, and loses even listed
     /// groups on others.
     pub(super) fn receive_groups(&self, promiscuous: bool) {
-        if self.is_virtual_function() && !promiscuous {
+        if self.lists_groups(promiscuous) {
             match self.set_groups(&[]) {
                 Ok(()) => {
                     let groups = base_groups(self.caps.mac).len();

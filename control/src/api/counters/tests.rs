@@ -23,6 +23,7 @@ fn ports() -> Vec<PortInfo> {
         bus: "vdev".into(),
         mac: Mac([2, 0, 0, 0, 0, 0]),
         mtu: 1500,
+        lists_groups: false,
         socket: -1,
         vrf: VrfId::DEFAULT,
         rx_queues: vec![0],

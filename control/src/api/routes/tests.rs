@@ -21,6 +21,7 @@ fn info() -> PortInfo {
         bus: "vdev".into(),
         mac: ironlane_packet::eth::Mac([2, 0, 0, 0, 0, 1]),
         mtu: 1500,
+        lists_groups: false,
         socket: -1,
         vrf: VrfId::DEFAULT,
         rx_queues: vec![0],
