@@ -34,6 +34,9 @@ fn settings_that_break_forwarding_are_found_in_the_namespace_of_the_mirror() {
         ("net.ipv4.conf.p0.forwarding", 0, 1),
         ("net.ipv4.conf.p0.rp_filter", 1, 0),
         ("net.ipv4.conf.all.rp_filter", 1, 0),
+        ("net.ipv4.conf.all.ignore_routes_with_linkdown", 1, 0),
+        ("net.ipv4.conf.p0.ignore_routes_with_linkdown", 1, 0),
+        ("net.ipv6.conf.p0.ignore_routes_with_linkdown", 1, 0),
         ("net.ipv6.conf.p0.disable_ipv6", 1, 0),
         ("net.ipv6.conf.p0.forwarding", 0, 1),
     ] {

@@ -77,6 +77,10 @@ struct Rule {
     consequence: &'static str,
 }
 
+/// What all three settings of that name lead to.
+const LINKDOWN: &str = "Linux goes round a link without carrier where lcores still send by it, \
+                        since a route counts for them until the kernel withdraws it";
+
 /// Settings of the namespace.
 const GLOBAL: &[Rule] = &[
     Rule {
@@ -86,6 +90,14 @@ const GLOBAL: &[Rule] = &[
         severity: Severity::Breaks,
         consequence: "Linux drops the IPv4 packets that it should forward for us, such as those \
                       that wait for a neighbour, and answers no expired TTL",
+    },
+    // It counts for every interface, beside that interface's own; that of IPv6 does not.
+    Rule {
+        setting: "ipv4/conf/all/ignore_routes_with_linkdown",
+        fine: &["0"],
+        wanted: "0",
+        severity: Severity::Breaks,
+        consequence: LINKDOWN,
     },
     Rule {
         setting: "ipv6/conf/all/disable_ipv6",
@@ -122,6 +134,13 @@ const TAP: &[Rule] = &[
         consequence: "Linux forwards no IPv4 packet that arrived by this port",
     },
     Rule {
+        setting: "ipv4/conf/*/ignore_routes_with_linkdown",
+        fine: &["0"],
+        wanted: "0",
+        severity: Severity::Breaks,
+        consequence: LINKDOWN,
+    },
+    Rule {
         setting: "ipv6/conf/*/disable_ipv6",
         fine: &["0"],
         wanted: "0",
@@ -134,6 +153,13 @@ const TAP: &[Rule] = &[
         wanted: "1",
         severity: Severity::Breaks,
         consequence: "Linux forwards no IPv6 packet that arrived by this port",
+    },
+    Rule {
+        setting: "ipv6/conf/*/ignore_routes_with_linkdown",
+        fine: &["0"],
+        wanted: "0",
+        severity: Severity::Breaks,
+        consequence: LINKDOWN,
     },
     Rule {
         setting: "ipv6/conf/*/keep_addr_on_down",
@@ -262,6 +288,25 @@ mod tests {
                 .starts_with("net.ipv4.ip_forward is 0, not 1: Linux drops")
         );
         assert!(findings.iter().all(|f| f.severity == Severity::Breaks));
+    }
+
+    #[test]
+    fn routes_that_linux_alone_ignores_without_carrier_are_named() {
+        let (_folder, settings) = settings(&[
+            ("ipv4/conf/all/ignore_routes_with_linkdown", "1"),
+            ("ipv4/conf/p0/ignore_routes_with_linkdown", "1"),
+            ("ipv4/conf/p1/ignore_routes_with_linkdown", "0"),
+            ("ipv6/conf/p0/ignore_routes_with_linkdown", "1"),
+            ("ipv6/conf/p1/ignore_routes_with_linkdown", "0"),
+        ]);
+        let findings = settings.findings(["p0", "p1"]);
+        let cures: Vec<_> = findings.iter().map(|f| f.cure.as_str()).collect();
+        let expected = [
+            "run: sysctl -w net.ipv4.conf.all.ignore_routes_with_linkdown=0",
+            "run: sysctl -w net.ipv4.conf.p0.ignore_routes_with_linkdown=0",
+            "run: sysctl -w net.ipv6.conf.p0.ignore_routes_with_linkdown=0",
+        ];
+        assert_eq!(cures, expected);
     }
 
     #[test]
