@@ -132,8 +132,9 @@ pub(super) static SECTION: Section = Section {
             kind: Kind::Bool,
             default: Default::Value("false"),
             example: "",
-            help: "Receive frames for any destination MAC. Those for other stations are dropped \
-                   by reason eth_not_for_us; VRRP with virtual MACs may need it.",
+            help: "Receive frames for any destination MAC, and all multicast where a virtual \
+                   function gets a list of groups otherwise. Unicast for other stations is dropped \
+                   by reason eth_not_for_us, also if it is for a virtual MAC of VRRP.",
         },
         Key {
             name: "mac",
