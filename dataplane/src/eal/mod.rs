@@ -1,7 +1,7 @@
 //! Safe wrappers over DPDK, one of its objects a file.
 //!
-//! All `unsafe` of this crate outside `stage/simd` is here. What packets pass works on whole
-//! bursts; the rest runs on control threads.
+//! All `unsafe` of this crate is here. What packets pass works on whole bursts; the rest runs on
+//! control threads.
 
 #![allow(unsafe_code)]
 
