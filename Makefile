@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 .PHONY: help build demo demo-clean test lint fmt clean install
 
 help: ## Show this
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make demo takes PROTOCOL=ospf|isis|bgp|all, KEEP=1 (leave it running), DEVICE=net_tap|af_packet|af_xdp'
 
@@ -43,6 +43,7 @@ fmt: ## Format all Rust code
 install: build ## Install program and systemd unit under PREFIX (/usr/local)
 	install -D -m 755 target/release/ironlane $(DESTDIR)$(PREFIX)/bin/ironlane
 	install -D -m 644 configs/systemd/ironlane.service $(DESTDIR)/etc/systemd/system/ironlane.service
+	sed -i 's|/usr/local/bin|$(PREFIX)/bin|g' $(DESTDIR)/etc/systemd/system/ironlane.service
 
 clean: ## Remove what was built
 	$(CARGO) clean
