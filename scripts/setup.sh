@@ -40,6 +40,15 @@ apt() {
     DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" </dev/null
 }
 
+explain_no_rust() {
+    cat >&2 <<HELP
+setup: apt-get could not install rustc-web, cargo-web, rustfmt-web and rust-web-clippy. Debian 12 has them
+  in bookworm and its security archive: look at apt-get's own words above, and into /etc/apt/sources.list.
+  Or bring cargo and rustc 1.$RUST_MINOR or newer by other means, with rustfmt and clippy: https://rustup.rs
+HELP
+    exit 1
+}
+
 explain_other_system() {
     cat >&2 <<HELP
 setup: this is not Debian 12 (no apt-get, or other package names). Install by its own means:
@@ -85,7 +94,7 @@ if [ "$cargo" != ok ]; then
         rustup component add rustfmt clippy
     else
         echo 'setup: installing the newer Rust of Debian 12 (rustc-web, cargo-web, rustfmt-web, rust-web-clippy)'
-        apt install --no-install-recommends -y rustc-web cargo-web rustfmt-web rust-web-clippy || explain_other_system
+        apt install --no-install-recommends -y rustc-web cargo-web rustfmt-web rust-web-clippy || explain_no_rust
     fi
     hash -r
     cargo=$(cargo_state)
