@@ -55,6 +55,7 @@ def main():
         sock = connect(f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2", 20)
         while reading(sock)[1] == 0:
             time.sleep(0.1)
+        # It forwards. Half a second more is no wait but a warm-up, as ironlane-perf has one.
         time.sleep(0.5)
         start, before = reading(sock)
         time.sleep(seconds)
