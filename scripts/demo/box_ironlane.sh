@@ -7,7 +7,10 @@
 
 DEVICE=${DEVICE:-net_tap}
 IRONLANE=${IRONLANE:-$ROOT/target/release/ironlane}
-LCORES=${LCORES:-1}
+
+# The last CPU that this shell may use: lcores poll, and the first ones have more to do beside.
+last_cpu() { awk '$1 == "Cpus_allowed_list:" { n = split($2, cpus, /[,-]/); print cpus[n] }' /proc/self/status; }
+LCORES=${LCORES:-$(last_cpu)}
 
 # Our ends of veths live where the daemon does; the names keep two runs apart.
 veth_end() { echo "il$((RUN_ID % 100000))v$1"; }

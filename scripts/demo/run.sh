@@ -5,7 +5,7 @@
 #   PROTOCOL=ospf|isis|bgp|all   default all, one after another
 #   KEEP=1                       leave the (last) network running and tell how to look around
 #   DEVICE=net_tap|af_packet|af_xdp
-#   LCORES=1                     CPUs of the lcores
+#   LCORES=1,2                   CPUs of the lcores; default: the last one that may be used
 #   BASELINE=0                   do not measure the kernel alone
 set -u
 DEMO=$(cd "$(dirname "$0")" && pwd)

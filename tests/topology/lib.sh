@@ -131,7 +131,7 @@ hosts_config() {
     printf '[daemon]\nsocket = "%s"\nrun_dir = "%s"\nnetns = "%s"\n' \
         "$RUN/ironlane.sock" "$RUN/ironlane" "$ROUTER"
     printf '[dpdk]\nhugepages = %s\nmemory_mib = %s\nfile_prefix = "il-%s"\n' $hugepages "$MEMORY_MIB" "$$"
-    printf '[mempool]\nmbufs = 16383\n[lcores]\ncpus = "%s"\n' "${CPUS:-1}"
+    printf '[mempool]\nmbufs = 16383\n[lcores]\ncpus = "%s"\n' "${CPUS:-$(last_cpu)}"
     printf '%s\n' "$@"
     for spec in "${HOSTS[@]}"; do
         host=${spec%:*} port=${spec#*:}
