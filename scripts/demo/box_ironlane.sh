@@ -85,8 +85,8 @@ ironlane_answers() {
     il port show >/dev/null 2>&1
 }
 ironlane_stop() {
-    kill "$IRONLANE_PID"
-    wait "$IRONLANE_PID"
+    kill "$IRONLANE_PID" || return
+    reap 20 "$IRONLANE_PID"
 }
 
 box_ironlane_up() {

@@ -58,6 +58,17 @@ number_links() {
 born() { awk '{ sub(/.*\) /, ""); print $20 }' "/proc/$1/stat" 2>/dev/null; }
 own_pid() { echo "pid $1 $(born "$1")" >>"$RUN/owned"; }
 runs() { [ -n "$2" ] && [ "$(born "$1")" = "$2" ]; } # PID BORN
+# ended PID: it is gone, or waits only to be waited for
+ended() { ! grep -qE '^State:[[:space:]]+[^ZX]' "/proc/$1/status" 2>/dev/null; }
+# reap SECONDS PID: its exit status; one that does not end in time is killed, status 124.
+reap() {
+    if ! wait_until "$1" ended "$2"; then
+        kill -9 "$2" 2>/dev/null
+        wait "$2" 2>/dev/null
+        return 124
+    fi
+    wait "$2"
+}
 
 # Removes what the file "owned" lists ("pid N BORN", "netns NAME", "dir PATH", "link NAME"), last made
 # first. Processes get TERM all at once, and KILL if they are still there after 5 seconds.

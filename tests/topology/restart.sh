@@ -12,7 +12,6 @@ restart() {
     start_configured
 }
 killed() { kill -9 "$IRONLANE_PID"; wait "$IRONLANE_PID"; not test -d "/proc/$IRONLANE_PID"; }
-ended() { kill -TERM "$IRONLANE_PID" && wait "$IRONLANE_PID"; }
 
 ok 'traffic flows' ping_ok h0 10.1.0.2
 for round in 1 2 3; do
@@ -23,7 +22,7 @@ for round in 1 2 3; do
     wait_for "traffic flows, IPv6 ($round)" ping_ok h0 2001:db8:1::2
 done
 ok 'kernel and fast path agree' verified
-run 'ended by TERM with status 0' ended
+run 'ended by TERM with status 0' ironlane_stop
 ok 'the taps are gone' no_tap
 ok 'the socket is gone' not test -e "$RUN/ironlane.sock"
 run 'started again' restart
