@@ -47,8 +47,7 @@ CONF
 frr_start() {
     local ns=$1 daemon
     local -n daemons="${PROTOCOL}_daemons"
-    install -d -o frr -g frr -m 755 "/etc/frr/$ns" "/var/run/frr/$ns"
-    printf 'dir /etc/frr/%s\ndir /var/run/frr/%s\n' "$ns" "$ns" >>"$RUN/owned"
+    make_dir frr "/etc/frr/$ns" && make_dir frr "/var/run/frr/$ns" || return
     frr_config "$@" >"/etc/frr/$ns/frr.conf"
     cp "/etc/frr/$ns/frr.conf" "$RUN/$ns.frr.conf"
     echo 'service integrated-vtysh-config' >"/etc/frr/$ns/vtysh.conf"

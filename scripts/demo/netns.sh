@@ -70,6 +70,16 @@ reap() {
     wait "$2"
 }
 
+# make_dir OWNER PATH: a folder of ours, by the mark in it. One of that name that somebody else made is refused.
+OUR_MARK=.made-by-ironlane
+make_dir() {
+    if [ -e "$2" ] && [ ! -e "$2/$OUR_MARK" ]; then
+        echo "$2 exists already and was not made here; if it is of no use any more: rm -r $2"
+        return 1
+    fi
+    install -d -o "$1" -g "$1" -m 755 "$2" && touch "$2/$OUR_MARK" && echo "dir $2" >>"$RUN/owned"
+}
+
 # Removes what the file "owned" lists ("pid N BORN", "netns NAME", "dir PATH", "link NAME"), last made
 # first. Processes get TERM all at once, and KILL if they are still there after 5 seconds.
 remove_owned() { # RUN_DIRECTORY
@@ -83,7 +93,7 @@ remove_owned() { # RUN_DIRECTORY
         pid) wait_until 5 not runs "$what" "$born" >/dev/null || kill -9 "$what" 2>/dev/null || true ;;
         netns) ip netns del "$what" 2>/dev/null || true ;;
         link) ip link del "$what" 2>/dev/null || true ;;
-        dir) rm -rf "$what" ;;
+        dir) [ ! -e "$what/$OUR_MARK" ] || rm -rf "$what" ;;
         esac
     done < <(tac "$1/owned")
     : >"$1/owned"
