@@ -32,6 +32,26 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 
+# One run at a time: it holds a lock. Daemons inherit it, so that it is given up explicitly at the
+# end; of a run that was killed they still hold it, and go with what it left.
+LOCK_FILE=/run/ironlane-demo.lock
+refuse_second() {
+    local pid='' born=''
+    exec {LOCK}<>"$LOCK_FILE"
+    if ! flock -n "$LOCK"; then
+        read -r pid born <"$LOCK_FILE"
+        if runs "$pid" "$born"; then
+            echo "a demo is running already, process $pid; let it end, or end it: kill $pid" >&2
+            exit 1
+        fi
+        clear_kept
+        # The last command of a killed run may still be there; none takes longer than this.
+        flock -w 30 "$LOCK" || { echo "a process that a killed demo left holds $LOCK_FILE: fuser -v $LOCK_FILE" >&2; exit 1; }
+    fi
+    echo "$$ $(born $$)" >"$LOCK_FILE"
+    clear_kept
+}
+
 # What an earlier demo left running (KEEP=1, or a machine that was switched off) goes first.
 clear_kept() {
     [ -f "$STATE" ] || return 0
@@ -39,19 +59,21 @@ clear_kept() {
     remove_owned "$(cat "$STATE")"
     rm -rf "$(cat "$STATE")" "$STATE"
 }
+refuse_second
 if [ "${1:-}" = clean ]; then
-    clear_kept
+    flock -u "$LOCK"
     exit 0
 fi
 
-clear_kept
 RUN=$(mktemp -d "${TMPDIR:-/tmp}/ironlane-demo.XXXXXX")
 chmod 755 "$RUN"
 echo "$RUN" >"$STATE"
 leave() {
-    [ -n "${LEFT_RUNNING:-}" ] && return
-    remove_owned "$RUN"
-    rm -f "$STATE"
+    if [ -z "${LEFT_RUNNING:-}" ]; then
+        remove_owned "$RUN"
+        rm -f "$STATE"
+    fi
+    flock -u "$LOCK"
 }
 trap leave EXIT
 trap 'exit 130' INT TERM HUP
