@@ -12,13 +12,12 @@ lose_silent() {
     ip netns exec "$(vrouter 0)" python3 "$DEMO/silence.py" "$(uplink 0)" >"$RUN/silence" 2>&1 &
     SILENCE=$!
     own_pid "$SILENCE"
-    tc -n "$(vrouter 0)" qdisc replace dev "$(uplink 0)" root tbf rate 8bit burst 10 limit 1
-    wait_until 5 grep -q '^silent' "$RUN/silence"
+    tc -n "$(vrouter 0)" qdisc replace dev "$(uplink 0)" root tbf rate 8bit burst 10 limit 1 &&
+        wait_until 5 grep -q '^silent' "$RUN/silence"
 }
 mend_silent() {
-    kill "$SILENCE"
-    wait "$SILENCE"
-    tc -n "$(vrouter 0)" qdisc del dev "$(uplink 0)" root
+    kill "$SILENCE" && reap 5 "$SILENCE" &&
+        tc -n "$(vrouter 0)" qdisc del dev "$(uplink 0)" root
 }
 
 # Both sides have seen the loss and found the way round.
@@ -30,23 +29,24 @@ link_lost() {
     : >"$out"
     ip netns exec "$(vrouter 2)" python3 "$DEMO/probe.py" "$(lo4 2)" "$(lo4 0)" "$(lo6 2)" "$(lo6 0)" >"$out" &
     local probe=$!
+    own_pid "$probe"
     wait_until 5 grep -q ready "$out" || verdict=1
-    "lose_$1"
+    "lose_$1" || { echo "the link could not be cut"; verdict=1; }
     wait_until 20 rerouted || verdict=1
     wait_until 10 one_ping "$(vrouter 2)" "$(lo4 2)" "$(lo4 0)" 4 || verdict=1
     wait_until 10 one_ping "$(vrouter 2)" "$(lo6 2)" "$(lo6 0)" 6 || verdict=1
     kill "$probe"
-    wait "$probe"
+    reap 5 "$probe" || verdict=1
     cat "$out"
     OUTAGE4=$(tail -n1 "$out" | jq .ip4.outage_ms)
     OUTAGE6=$(tail -n1 "$out" | jq .ip6.outage_ms)
+    [[ "$OUTAGE4 $OUTAGE6" =~ ^[0-9]+\ [0-9]+$ ]] || { echo "the probe has no figures"; verdict=1; }
     note "without an answer: v4 $OUTAGE4 ms, v6 $OUTAGE6 ms"
     return "$verdict"
 }
 
 link_back() { # WAY
-    "mend_$1"
-    wait_until 30 converged
+    "mend_$1" && wait_until 30 converged
 }
 
 # lose_the_link: all three ways, one after another
