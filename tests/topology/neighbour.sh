@@ -42,8 +42,10 @@ goes() {
 }
 run 'h1 goes without a word: it hears nothing any more' goes
 run 'the kernel forgets h1' forget
-on h0 ping -c 20 -i 0.2 -q 203.0.113.9 >/dev/null 2>&1 &
-on h0 ping -c 20 -i 0.2 -q 2001:db8:113::9 >/dev/null 2>&1 &
+for a in 203.0.113.9 2001:db8:113::9; do
+    ip netns exec "$(host_ns h0)" ping -c 20 -i 0.2 -q $a >/dev/null 2>&1 &
+    own_pid $!
+done
 wait_for 'the failed neighbour is a glean, IPv4' adjacency_is 203.0.113.9 glean
 wait_for 'the failed neighbour is a glean, IPv6' adjacency_is 2001:db8:113::9 glean
 wait_for 'kernel and fast path agree' verified

@@ -19,7 +19,7 @@ trace() { # FAMILY ADDRESS ROUTER
     [ "$(awk '$1 ~ /^[0-9]+$/ { print $2 }' <<<"$out" | paste -sd' ')" = "$3 $2" ] || { echo "$out"; return 1; }
 }
 tcp_through() { # ADDRESS: 200 KB by TCP
-    on h1 timeout 20 python3 -c '
+    ip netns exec "$(host_ns h1)" timeout 20 python3 -c '
 import socket, sys
 s = socket.create_server((sys.argv[1], 7000), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
 print("ready", flush=True)
@@ -30,6 +30,7 @@ while True:
     if not d: break
     n += len(d)
 c.sendall(str(n).encode())' "$1" >"$RUN/server" &
+    own_pid $!
     wait_until 5 grep -q ready "$RUN/server" || return
     on h0 timeout 15 python3 -c '
 import socket, sys
