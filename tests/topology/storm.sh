@@ -18,8 +18,14 @@ batch() { # add|del: to files for ip -batch, IPv4 and a tenth as many of IPv6
 apply() { router ip -batch "$RUN/$1.4" && router ip -6 -batch "$RUN/$1.6"; }
 flush() { router ip route flush root 100.64.0.0/10 && router ip -6 route flush root 2001:db8:f000::/36; }
 kernel_routes() { router ip -4 route show root 100.64.0.0/10 | wc -l; }
-mirrored() { il route show --json 2>/dev/null | grep -c '"prefix":"100\.' ; }
-all_mirrored() { [ "$(mirrored)" = "$1" ]; }
+mirrored() { # fails if the daemon does not say; grep's status 1 is a count of 0
+    (set -o pipefail; il route show --json | { grep -c '"prefix":"100\.' || [ $? = 1 ]; })
+}
+all_mirrored() {
+    local n
+    n=$(mirrored) || return
+    [ "$n" = "$1" ] || { echo "$n are"; return 1; }
+}
 flap_p0() {
     local i
     for i in 1 2 3 4 5; do
