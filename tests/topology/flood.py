@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Floods an interface with packets that only the kernel can answer, as fast as it can.
 
-usage: flood.py INTERFACE DESTINATION_MAC SECONDS       prints how many frames were sent
+usage: flood.py INTERFACE DESTINATION_MAC SECONDS       until then or TERM; prints how many frames were sent
 
 Alternately IPv4 with TTL 1, and IPv4 to ever changing addresses of 10.1.0.0/24, whose hosts do not exist.
 """
 
+import signal
 import socket
 import struct
 import sys
@@ -36,8 +37,10 @@ def main():
     for n in range(100, 200):
         frames.append(frame(ethernet, [10, 1, 0, 2], 1))
         frames.append(frame(ethernet, [10, 1, 0, n], 64))
+    stopping = []
+    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     sent, end = 0, time.monotonic() + float(seconds)
-    while time.monotonic() < end:
+    while not stopping and time.monotonic() < end:
         for data in frames:
             try:
                 sent += 1 if s.send(data) else 0
