@@ -40,4 +40,5 @@ def main():
     print(sent)
 
 
-main()
+if __name__ == "__main__":
+    main()
