@@ -33,7 +33,7 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 pub fn allowed() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        eprintln!("SKIPPED: network namespaces need root");
+        println!("SKIP mirror/namespaces: they need root");
     }
     root
 }
