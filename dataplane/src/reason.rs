@@ -245,9 +245,9 @@ punt_reasons! {
         Ospf = "ospf" @ 20_000,
         /// BGP: TCP port 179.
         Bgp = "bgp" @ 50_000,
-        /// BFD, single hop, multihop, on LAG members, seamless, and its echoes.
+        /// BFD, single hop and on LAG members (with TTL 255), multihop, seamless, and its echoes.
         Bfd = "bfd" @ 50_000,
-        /// VRRP, both versions and families.
+        /// VRRP, both versions and families, with TTL or hop limit 255.
         Vrrp = "vrrp" @ 5_000,
         /// PIM.
         Pim = "pim" @ 5_000,
@@ -267,7 +267,7 @@ punt_reasons! {
     Medium {
         /// ARP.
         Arp = "arp" @ 5_000,
-        /// Neighbour discovery of IPv6.
+        /// Neighbour discovery of IPv6, with hop limit 255.
         Nd = "nd" @ 5_000,
         /// LLDP.
         Lldp = "lldp" @ 1_000,
@@ -279,7 +279,7 @@ punt_reasons! {
         Mld = "mld" @ 2_000,
         /// DHCP and DHCPv6.
         Dhcp = "dhcp" @ 2_000,
-        /// ICMP and ICMPv6 for the router.
+        /// ICMP and ICMPv6 for the router, and neighbour discovery that a router passed on.
         Icmp = "icmp" @ 5_000,
         /// ESP and AH for the router.
         Ipsec = "ipsec" @ 20_000,

@@ -25,7 +25,10 @@ pub fn each_protocol_to_the_router_has_its_reason_in_both_families() {
         let payload = [0; 24];
         cases.push((
             "IPv4",
-            dp.frame("p0").ip4(HOST4, US4).protocol(protocol, &payload),
+            dp.frame("p0")
+                .ip4(HOST4, US4)
+                .ttl(255)
+                .protocol(protocol, &payload),
             reason,
         ));
         // AH needs a header of its own to have anything behind it.
@@ -36,7 +39,10 @@ pub fn each_protocol_to_the_router_has_its_reason_in_both_families() {
         };
         cases.push((
             "IPv6",
-            dp.frame("p0").ip6(HOST6, US6).protocol(protocol, &payload),
+            dp.frame("p0")
+                .ip6(HOST6, US6)
+                .ttl(255)
+                .protocol(protocol, &payload),
             reason6,
         ));
     }
@@ -62,12 +68,12 @@ pub fn each_protocol_to_the_router_has_its_reason_in_both_families() {
     for (port, reason) in udp {
         cases.push((
             "UDP",
-            dp.frame("p0").ip4(HOST4, US4).udp(40000, port),
+            dp.frame("p0").ip4(HOST4, US4).ttl(255).udp(40000, port),
             reason,
         ));
         cases.push((
             "UDP",
-            dp.frame("p0").ip6(HOST6, US6).udp(40000, port),
+            dp.frame("p0").ip6(HOST6, US6).ttl(255).udp(40000, port),
             reason,
         ));
     }
@@ -102,6 +108,40 @@ pub fn a_packet_for_us_is_recognised_before_its_ttl_is_judged() {
         .options(&[7, 7, 4, 0, 0, 0, 0])
         .udp(1, 2);
     cases.push(("with options", options, PuntReason::Local));
+    all_punted(&mut dp, cases);
+}
+
+#[test]
+pub fn what_a_router_passed_on_has_no_part_in_protocols_of_the_link() {
+    let mut dp = router();
+    let mut cases = Vec::new();
+    for ttl in [1, 64, 254] {
+        for kind in 133..=137 {
+            let frame = dp.frame("p0").ip6(HOST6, US6).ttl(ttl).icmp(kind);
+            cases.push(("neighbour discovery", frame, PuntReason::Icmp));
+        }
+        let mut ip4 = |name, protocol, payload: &[u8], reason| {
+            let frame = dp.frame("p0").ip4(HOST4, US4).ttl(ttl);
+            cases.push((name, frame.protocol(protocol, payload), reason));
+            let frame = dp.frame("p0").ip6(HOST6, US6).ttl(ttl);
+            cases.push((name, frame.protocol(protocol, payload), reason));
+        };
+        ip4("VRRP", 112, &[0; 24], PuntReason::Local);
+        let bfd = |port: u16| {
+            let [high, low] = port.to_be_bytes();
+            [0xc0, 0, high, low, 0, 32, 0, 0].to_vec()
+        };
+        ip4("BFD, single hop", 17, &bfd(3784), PuntReason::Local);
+        ip4("BFD on a LAG", 17, &bfd(6784), PuntReason::Local);
+        ip4("BFD, multihop", 17, &bfd(4784), PuntReason::Bfd);
+        let group = dp
+            .frame("p0")
+            .dst("01:00:5e:00:00:12")
+            .ip4(HOST4, "224.0.0.18")
+            .ttl(ttl)
+            .protocol(112, &[0; 24]);
+        cases.push(("VRRP to its group", group, PuntReason::LinkMulticast));
+    }
     all_punted(&mut dp, cases);
 }
 

@@ -12,7 +12,8 @@ pub fn control_groups_of_the_link_go_to_the_kernel() {
     let mut dp = router();
     let mut cases = Vec::new();
     let mut ip4 = |mac: &str, group: &str, protocol, reason| {
-        let frame = dp.frame("p0").dst(mac).ip4(HOST4, group).ttl(1);
+        let ttl = if protocol == 112 { 255 } else { 1 };
+        let frame = dp.frame("p0").dst(mac).ip4(HOST4, group).ttl(ttl);
         cases.push(("IPv4 group", frame.protocol(protocol, &[0; 24]), reason));
     };
     ip4("01:00:5e:00:00:05", "224.0.0.5", 89, PuntReason::Ospf);
@@ -47,10 +48,11 @@ pub fn control_groups_of_the_link_go_to_the_kernel() {
     }
     let mut ip6 = |group: &str, protocol, reason| {
         let frame = dp
+        let ttl = if protocol == 112 { 255 } else { 1 };
             .frame("p0")
             .dst("33:33:00:00:00:05")
             .ip6("fe80::9", group)
-            .ttl(1);
+            .ttl(ttl);
         cases.push(("IPv6 group", frame.protocol(protocol, &[0; 24]), reason));
     };
     ip6("ff02::5", 89, PuntReason::Ospf);

@@ -145,7 +145,7 @@ fn judge(case: &Case) -> Verdict {
     upper.resize(total - header_len, 0xee);
     let upper = &upper[..];
     let first = case.fragment_word & 0x1fff == 0;
-    let control = |otherwise| Verdict::Punt(protocol(case.protocol, first, upper, otherwise));
+    let control = |otherwise| Verdict::Punt(protocol(case, first, upper, otherwise));
     // Groups and broadcasts.
     if case.dst.is_broadcast() {
         return control(P::Broadcast);
@@ -213,18 +213,18 @@ fn judge(case: &Case) -> Verdict {
     }
 }
 
-fn protocol(protocol: u8, first: bool, upper: &[u8], otherwise: P) -> P {
+fn protocol(case: &Case, first: bool, upper: &[u8], otherwise: P) -> P {
     let dst_port = match (first, upper) {
         (true, [_, _, high, low, ..]) => u16::from_be_bytes([*high, *low]),
         _ => 0,
     };
-    match (protocol, dst_port) {
+    match (case.protocol, dst_port) {
         (1, _) => P::Icmp,
         (2, _) => P::Igmp,
         (89, _) => P::Ospf,
-        (112, _) => P::Vrrp,
+        (112, _) if case.ttl == 255 => P::Vrrp,
         (6, 179) => P::Bgp,
-        (17, 3784) => P::Bfd,
+        (17, 3784) if case.ttl == 255 => P::Bfd,
         (17, 520) => P::Rip,
         _ => otherwise,
     }

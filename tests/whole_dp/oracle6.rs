@@ -154,7 +154,7 @@ fn judge(case: &Case) -> Verdict {
     }
     let (upper, first) = upper(case, len);
     let upper = upper.as_deref();
-    let known = upper.and_then(|upper| protocol(case.protocol, first, upper));
+    let known = upper.and_then(|upper| protocol(case, first, upper));
     if group {
         return match scope <= 2 || known == Some(P::Mld) {
             true => Verdict::Punt(known.unwrap_or(P::LinkMulticast)),
@@ -231,17 +231,18 @@ fn upper(case: &Case, len: usize) -> (Option<Vec<u8>>, bool) {
     (Some(upper), true)
 }
 
-fn protocol(protocol: u8, first: bool, upper: &[u8]) -> Option<P> {
+fn protocol(case: &Case, first: bool, upper: &[u8]) -> Option<P> {
+    let from_the_link = case.hop_limit == 255;
     let dst_port = match upper {
         [_, _, high, low, ..] => u16::from_be_bytes([*high, *low]),
         _ => 0,
     };
-    match (protocol, upper.first()) {
+    match (case.protocol, upper.first()) {
         (89, _) => Some(P::Ospf),
-        (112, _) => Some(P::Vrrp),
+        (112, _) => from_the_link.then_some(P::Vrrp),
         _ if !first => None,
         (58, Some(130..=132 | 143)) => Some(P::Mld),
-        (58, Some(133..=137)) => Some(P::Nd),
+        (58, Some(133..=137)) if from_the_link => Some(P::Nd),
         (58, Some(_)) => Some(P::Icmp),
         (6, _) if dst_port == 179 => Some(P::Bgp),
         (17, _) if dst_port == 521 => Some(P::Rip),

@@ -100,5 +100,6 @@ fn protocol(header: Ip4<'_>, bytes: &[u8]) -> Option<PuntReason> {
             true => &[],
             false => bytes.get(header.header_len_bytes()..).unwrap_or(&[]),
         },
+        hops: header.ttl(),
     })
 }

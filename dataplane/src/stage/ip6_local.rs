@@ -78,6 +78,7 @@ fn protocol(packet: &Packet<'_, '_>) -> Option<PuntReason> {
             protocol,
             bytes: rest.get(offset_bytes..).unwrap_or(&[]),
         },
+    let hops = packet.ip6().hop_limit();
         Walk::LaterFragment { protocol } => Upper {
             protocol,
             bytes: &[],
@@ -85,4 +86,6 @@ fn protocol(packet: &Packet<'_, '_>) -> Option<PuntReason> {
         Walk::Truncated | Walk::TooMany => return None,
     };
     upper::reason(upper)
+            hops,
 }
+            hops,

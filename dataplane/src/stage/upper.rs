@@ -1,4 +1,8 @@
 //! Which punt reason an upper-layer protocol has, the same for both families.
+//!
+//! Protocols that never leave their link say so by a TTL or hop limit of 255, which no router can
+//! have passed on. Without it a packet may come from anywhere, and must not take the rate and the
+//! ring of those that are true: it is judged like any other of its protocol.
 
 use ironlane_packet::icmp6::{self, Icmp6Kind};
 use ironlane_packet::proto::{ip, port};
@@ -10,23 +14,31 @@ use crate::reason::PuntReason;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Upper<'a> {
     pub(super) protocol: u8,
+    /// TTL or hop limit.
+    pub(super) hops: u8,
     pub(super) bytes: &'a [u8],
 }
 
+/// What a packet has that no router has passed on (RFC 5082).
+const FROM_THE_LINK: u8 = 255;
+
 /// The reason of a control protocol; `None` for anything else.
 pub(super) fn reason(upper: Upper<'_>) -> Option<PuntReason> {
+    let from_the_link = upper.hops == FROM_THE_LINK;
     match upper.protocol {
         ip::OSPF => Some(PuntReason::Ospf),
         ip::TCP => tcp(Ports::new(upper.bytes)?),
-        ip::UDP => udp(Ports::new(upper.bytes)?),
+        ip::UDP => udp(Ports::new(upper.bytes)?, from_the_link),
         ip::ICMP => Some(PuntReason::Icmp),
         ip::ICMP6 => Some(match icmp6::kind(*upper.bytes.first()?) {
-            Icmp6Kind::NeighbourDiscovery => PuntReason::Nd,
+            // RFC 4861 7.1
+            Icmp6Kind::NeighbourDiscovery if from_the_link => PuntReason::Nd,
             Icmp6Kind::ListenerDiscovery => PuntReason::Mld,
-            Icmp6Kind::Error | Icmp6Kind::Other => PuntReason::Icmp,
+            Icmp6Kind::NeighbourDiscovery | Icmp6Kind::Error | Icmp6Kind::Other => PuntReason::Icmp,
         }),
         ip::IGMP => Some(PuntReason::Igmp),
-        ip::VRRP => Some(PuntReason::Vrrp),
+        // RFC 5798 5.1.1.3, 5.1.2.3
+        ip::VRRP if from_the_link => Some(PuntReason::Vrrp),
         ip::PIM => Some(PuntReason::Pim),
         ip::EIGRP => Some(PuntReason::Eigrp),
         ip::RSVP => Some(PuntReason::Rsvp),
@@ -45,11 +57,11 @@ fn tcp(ports: Ports) -> Option<PuntReason> {
     }
 }
 
-fn udp(ports: Ports) -> Option<PuntReason> {
+fn udp(ports: Ports, from_the_link: bool) -> Option<PuntReason> {
     Some(match ports.dst {
-        port::BFD | port::BFD_ECHO | port::BFD_MULTIHOP | port::BFD_LAG | port::SBFD => {
-            PuntReason::Bfd
-        }
+        // RFC 5881 5, RFC 7130 2.2. An echo has been at the neighbour and back.
+        port::BFD | port::BFD_LAG if from_the_link => PuntReason::Bfd,
+        port::BFD_ECHO | port::BFD_MULTIHOP | port::SBFD => PuntReason::Bfd,
         port::LDP => PuntReason::Ldp,
         port::RIP | port::RIPNG => PuntReason::Rip,
         port::BABEL => PuntReason::Babel,
@@ -66,7 +78,34 @@ mod tests {
     use super::*;
 
     fn of(protocol: u8, bytes: &[u8]) -> Option<PuntReason> {
-        reason(Upper { protocol, bytes })
+        with_hops(255, protocol, bytes)
+    }
+
+    fn with_hops(hops: u8, protocol: u8, bytes: &[u8]) -> Option<PuntReason> {
+        reason(Upper {
+            protocol,
+            hops,
+            bytes,
+        })
+    }
+
+    #[test]
+    fn what_never_leaves_its_link_is_believed_with_all_its_hops_only() {
+        let bfd = |port: u16| [&[0xc0, 0][..], &port.to_be_bytes()].concat();
+        for hops in [0, 1, 64, 254] {
+            for kind in 133..=137 {
+                assert_eq!(with_hops(hops, 58, &[kind]), Some(PuntReason::Icmp));
+            }
+            assert_eq!(with_hops(hops, 112, &[0x31]), None);
+            assert_eq!(with_hops(hops, 17, &bfd(3784)), None);
+            assert_eq!(with_hops(hops, 17, &bfd(6784)), None);
+            for port in [3785, 4784, 7784] {
+                assert_eq!(with_hops(hops, 17, &bfd(port)), Some(PuntReason::Bfd));
+            }
+            assert_eq!(with_hops(hops, 58, &[143]), Some(PuntReason::Mld));
+        }
+        assert_eq!(of(58, &[135]), Some(PuntReason::Nd));
+        assert_eq!(of(112, &[0x31]), Some(PuntReason::Vrrp));
     }
 
     #[test]
