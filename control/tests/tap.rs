@@ -188,7 +188,7 @@ fn port_and_tap_follow_each_other() {
         tap: tap.link().clone(),
         has_carrier: Box::new(move || asked.load(Ordering::Relaxed)),
         carrier: false,
-        groups: None,
+        groups: Vec::new(),
         apply: Box::new(move |change| done.send(change).unwrap()),
     };
     let follower = LinkFollower::start(&ns.get(0), vec![port]).unwrap();
@@ -207,7 +207,7 @@ fn port_and_tap_follow_each_other() {
 }
 
 #[test]
-fn a_virtual_function_is_told_the_groups_that_its_tap_has_joined() {
+fn a_port_is_told_the_groups_that_its_tap_has_joined() {
     let Some(ns) = Netns::add(&["ilg"]) else {
         return;
     };
@@ -220,7 +220,7 @@ fn a_virtual_function_is_told_the_groups_that_its_tap_has_joined() {
         tap: tap.link().clone(),
         has_carrier: Box::new(|| true),
         carrier: true,
-        groups: Some(Vec::new()),
+        groups: Vec::new(),
         apply: Box::new(move |change| done.send(change).unwrap()),
     };
     let follower = LinkFollower::start(&ns.get(0), vec![port]).unwrap();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ironlane_dataplane::burst::{Arrival, BurstStore, Outlet};
 use ironlane_dataplane::eal::{DATA_ROOM, Eal, EalConfig, Mbuf, MbufBatch, Mempool, ticks};
 use ironlane_dataplane::reason::{DropReason, PuntReason, StageId};
-use ironlane_dataplane::stage::{Pipeline, StageMeter, TablesView};
+use ironlane_dataplane::stage::{JoinedGroups, Pipeline, StageMeter, TablesView};
 use ironlane_fib::{Adjacency, AdjacencyKind, PortId, Tables, VrfId, Writer};
 use ironlane_packet::eth::{EthFields, EtherType, Mac};
 use ironlane_packet::ip4::Ip4Fields;
@@ -133,6 +133,7 @@ fn main() {
         mac: OWN,
         vrf: VrfId::DEFAULT,
     };
+    let joined = JoinedGroups::default();
     let mut store = BurstStore::new();
     println!("bursts of {count}, {ROUNDS} rounds, ticks a packet");
     for kind in ["IPv4", "IPv6", "IPv4 for us", "IPv4 with TTL 1"] {
@@ -153,6 +154,7 @@ fn main() {
             let guard = reader.read();
             let view = TablesView {
                 tables: &tables,
+                joined: &joined,
                 guard: &guard,
                 now_ns: 0,
             };

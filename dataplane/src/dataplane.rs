@@ -150,11 +150,22 @@ impl Dataplane {
         Ok(self.port(id)?.set_mtu(mtu)?)
     }
 
-    /// Has a port receive these multicast groups beside those of the routing protocols. Only
-    /// virtual functions need it: other ports receive all groups.
+    /// Tells which multicast groups the kernel has joined at a port. Packets for groups of them
+    /// that are wider than the link go to the kernel too. A port that receives listed groups only
+    /// ([`PortInfo::lists_groups`]) receives these beside those of the routing protocols.
     pub fn port_set_groups(&self, id: PortId, groups: &[Mac]) -> Result<(), DataplaneError> {
-        let groups: Vec<[u8; 6]> = groups.iter().map(|group| group.0).collect();
-        Ok(self.port(id)?.set_groups(&groups)?)
+        let port = self.port(id)?;
+        let left = self.shared.joined.set(id, groups);
+        let info = self.infos.iter().find(|info| info.id == id);
+        if left > 0 {
+            let name = info.map_or("", |info| info.name.as_str());
+            tracing::warn!("port {name}: too many multicast groups, {left} of them are not known");
+        }
+        if info.is_some_and(|info| info.lists_groups) {
+            let groups: Vec<[u8; 6]> = groups.iter().map(|group| group.0).collect();
+            port.set_groups(&groups)?;
+        }
+        Ok(())
     }
 
     /// Link state of a port.

@@ -148,7 +148,8 @@ drop_reasons! {
         Ip4MartianDestination = "ip4_martian_destination",
     }
     Ip4Local {
-        /// Multicast that is not link-local, and no multicast route (RFC 1812 5.2.1.3).
+        /// Multicast beyond the link, to a group that the tap has not joined: there are no multicast
+        /// routes (RFC 1812 5.2.1.3).
         Ip4MulticastNoRoute = "ip4_multicast_no_route",
         /// Multicast in a frame for another group's MAC (RFC 1112 6.4).
         Ip4MulticastBadMac = "ip4_multicast_bad_mac",
@@ -188,7 +189,8 @@ drop_reasons! {
         Ip6MulticastScope = "ip6_multicast_scope",
     }
     Ip6Local {
-        /// Multicast that is not link-local, and no multicast route.
+        /// Multicast beyond the link, to a group that the tap has not joined: there are no multicast
+        /// routes.
         Ip6MulticastNoRoute = "ip6_multicast_no_route",
     }
     Ip6Exception {
@@ -287,7 +289,7 @@ punt_reasons! {
         Local = "local" @ 50_000,
         /// Limited broadcast, or broadcast of the arrival port's subnet.
         Broadcast = "broadcast" @ 2_000,
-        /// Link-local multicast of no protocol named above.
+        /// Multicast of the link, or of a group that the tap has joined, of no protocol named above.
         LinkMulticast = "link_multicast" @ 2_000,
     }
     Low {

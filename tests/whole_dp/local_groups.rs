@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use ironlane_dataplane::reason::{DropReason, PuntReason};
 use ironlane_packet::eth::Mac;
+use ironlane_tests::WholeDp;
 
 use crate::{HOST4, HOST6, US6, all_dropped, all_punted, router};
 
@@ -47,8 +48,8 @@ pub fn control_groups_of_the_link_go_to_the_kernel() {
         cases.push((group, frame, reason));
     }
     let mut ip6 = |group: &str, protocol, reason| {
-        let frame = dp
         let ttl = if protocol == 112 { 255 } else { 1 };
+        let frame = dp
             .frame("p0")
             .dst("33:33:00:00:00:05")
             .ip6("fe80::9", group)
@@ -249,4 +250,43 @@ pub fn multicast_data_without_a_route_is_dropped() {
         ),
     ];
     all_dropped(&mut dp, cases);
+}
+
+#[test]
+pub fn wide_groups_that_the_tap_has_joined_go_to_the_kernel_from_that_port() {
+    let mut dp = router();
+    let p0 = dp.port_id("p0");
+    let (ntp, dhcp) = ("01:00:5e:00:01:01", "33:33:00:01:00:03");
+    let groups = [ironlane_tests::mac(ntp), ironlane_tests::mac(dhcp)];
+    let ip4 = |dp: &mut WholeDp, port| {
+        let frame = dp.frame(port).dst(ntp);
+        frame.ip4(HOST4, "224.0.1.1").udp(123, 123)
+    };
+    let ip6 = |dp: &mut WholeDp, port, udp| {
+        let frame = dp.frame(port).dst(dhcp);
+        frame.ip6(HOST6, "ff05::1:3").udp(546, udp)
+    };
+    let joined = vec![
+        ("NTP", ip4(&mut dp, "p0"), PuntReason::LinkMulticast),
+        ("DHCPv6", ip6(&mut dp, "p0", 547), PuntReason::Dhcp),
+        ("other", ip6(&mut dp, "p0", 9), PuntReason::LinkMulticast),
+    ];
+    dp.dataplane().port_set_groups(p0, &groups).unwrap();
+    all_punted(&mut dp, joined);
+    for (frame, reason) in [
+        (ip4(&mut dp, "p1"), DropReason::Ip4MulticastNoRoute),
+        (ip6(&mut dp, "p1", 547), DropReason::Ip6MulticastNoRoute),
+    ] {
+        dp.send("p1", &frame).dropped("p1", reason).nothing_else();
+    }
+    dp.dataplane().port_set_groups(p0, &[]).unwrap();
+    let left = vec![
+        ("NTP", ip4(&mut dp, "p0"), DropReason::Ip4MulticastNoRoute),
+        (
+            "DHCPv6",
+            ip6(&mut dp, "p0", 547),
+            DropReason::Ip6MulticastNoRoute,
+        ),
+    ];
+    all_dropped(&mut dp, left);
 }

@@ -165,7 +165,7 @@ pub fn followed(
                 name: info.name.clone(),
                 carrier: tap.carrier,
                 tap,
-                groups: info.lists_groups.then(Vec::new),
+                groups: Vec::new(),
                 has_carrier: Box::new(move || has_carrier(&asked, port)),
                 apply: Box::new(move |change| {
                     follow(&acting, &exception, &info, change);
@@ -218,7 +218,7 @@ fn follow(dataplane: &Dataplane, exception: &ExceptionHandle, start: &PortInfo, 
         TapChange::Mac(_) => {}
         TapChange::Groups(groups) => {
             let groups: Vec<_> = groups.into_iter().map(Mac).collect();
-            tracing::info!(
+            tracing::debug!(
                 port = name,
                 "receives the {} groups of its tap",
                 groups.len()

@@ -5,8 +5,8 @@
 //! every [`POLL`]: not all of them tell of changes, and a question costs about a microsecond.
 //!
 //! The port follows what is done to its tap (`ip link set TAP down`, another MTU): the mirror
-//! tells, this thread acts, since devices may take their time. A virtual function also follows the
-//! multicast groups of its tap, which are looked at every [`GROUPS`].
+//! tells, this thread acts, since devices may take their time. It also follows the multicast groups of
+//! its tap, which are looked at every [`GROUPS`].
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -51,8 +51,8 @@ pub struct FollowedPort {
     pub has_carrier: Box<dyn Fn() -> bool + Send>,
     /// What the tap was told when it was made.
     pub carrier: bool,
-    /// The multicast groups that the port was told, if it has to be told.
-    pub groups: Option<Vec<[u8; 6]>>,
+    /// The multicast groups that the port was told.
+    pub groups: Vec<[u8; 6]>,
     /// Makes the port follow its tap.
     pub apply: Box<dyn FnMut(TapChange) + Send>,
 }
@@ -86,12 +86,14 @@ impl LinkFollower {
     /// Starts following; the taps are in `namespace`.
     pub fn start(namespace: &Namespace, ports: Vec<FollowedPort>) -> Result<Self, LinkError> {
         let links = Links::open(namespace)?;
-        let groups = ports.iter().any(|port| port.groups.is_some());
-        let groups = groups.then(|| GroupLists::open(namespace)).transpose();
-        let groups = groups.unwrap_or_else(|e| {
-            tracing::warn!("virtual functions receive a fixed list of multicast groups: {e}");
-            None
-        });
+        let groups = GroupLists::open(namespace)
+            .inspect_err(|e| {
+                tracing::warn!(
+                    "groups that are joined on taps stay unknown: virtual functions receive those of \
+                     routing protocols only, and wider ones than the link do not arrive: {e}"
+                );
+            })
+            .ok();
         let (told, inbox) = channel();
         let mut worker = Worker {
             links,
@@ -146,7 +148,7 @@ impl Drop for LinkFollower {
 
 struct Worker {
     links: Links,
-    /// Where groups are read, if a port has to be told them.
+    /// Where groups are read, if they can be.
     groups: Option<GroupLists>,
     ports: Vec<FollowedPort>,
     /// A failure is logged once, not every time.
@@ -178,7 +180,7 @@ impl Worker {
         }
     }
 
-    /// Tells ports that receive only listed groups which ones their taps have joined.
+    /// Tells ports which groups their taps have joined.
     fn follow_groups(&mut self) {
         let Some(lists) = &mut self.groups else {
             return;
@@ -187,12 +189,9 @@ impl Worker {
             return tracing::debug!("the multicast groups of taps: {e}");
         }
         for port in &mut self.ports {
-            let Some(told) = &mut port.groups else {
-                continue;
-            };
             let groups = lists.of(port.tap.index);
-            if *told != groups {
-                told.clone_from(&groups);
+            if port.groups != groups {
+                port.groups.clone_from(&groups);
                 (port.apply)(TapChange::Groups(groups));
             }
         }

@@ -2,8 +2,8 @@
 //!
 //! Whoever joins a group on a tap (FRR for OSPF, isisd by a packet socket, the kernel for the
 //! solicited-node group of each IPv6 address) ends in the device's list, which the kernel shows
-//! in `/proc/net/dev_mcast`. A virtual function receives listed groups only, so its list has to
-//! follow that of its tap.
+//! in `/proc/net/dev_mcast`. A virtual function receives listed groups only, and lcores punt groups
+//! beyond the link only if they are listed, so both have to follow the list of the tap.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};

@@ -112,6 +112,7 @@ impl Lcore {
             let view = TablesView {
                 tables: &self.tables,
                 guard: &guard,
+                joined: &self.shared.joined,
                 now_ns,
             };
             self.pipeline.run(store, lane.arrival, &view, counters);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use ironlane_fib::PortId;
 
 use crate::eal::PORTS_MAX;
+use crate::stage::JoinedGroups;
 
 /// Flags of the whole data plane.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct Shared {
     quiet: AtomicUsize,
     lcores: usize,
     admin_up: [AtomicBool; PORTS_MAX],
+    /// Groups that the kernel has joined.
+    pub(crate) joined: JoinedGroups,
 }
 
 impl Shared {
@@ -23,6 +26,7 @@ impl Shared {
             quiet: AtomicUsize::new(0),
             lcores,
             admin_up: std::array::from_fn(|_| AtomicBool::new(true)),
+            joined: JoinedGroups::default(),
         }
     }
 

@@ -1,16 +1,20 @@
 //! IPv6 local: packets for the router, for groups and for link-local addresses. All that is left
 //! to decide is the punt reason, which is the priority and the policer.
 //!
-//! The hop limit is not judged: the daemons and the kernel do (neighbour discovery wants 255).
-//! Groups of link scope go to the tap and are never forwarded; wider ones are data, for which
-//! there are no multicast routes. Extension headers are walked, within a budget, to find the
-//! protocol; a routing header matters at its destination alone, so the kernel judges it.
+//! A hop limit is no reason to drop: the daemons and the kernel judge it. But what must come from
+//! the link has its priority only with 255 (`upper.rs`).
+//!
+//! Groups of link scope, and wider ones that the kernel has joined on the arrival port's tap, go to
+//! the tap and are never forwarded; others are data, for which there are no multicast routes.
+//! Extension headers are walked, within a budget, to find the protocol; a routing header matters at
+//! its destination alone, so the kernel judges it.
 
+use ironlane_packet::eth::Mac;
 use ironlane_packet::ip6::{self, HEADER_LEN_BYTES};
 use ironlane_packet::ip6_ext::{Walk, walk};
 
 use super::upper::{self, Upper};
-use super::{Stage, TablesView};
+use super::{JoinedGroups, Stage, TablesView};
 use crate::burst::{Burst, Lane, Packet, Verdict};
 use crate::reason::{DropReason, PuntReason, StageId};
 
@@ -45,22 +49,27 @@ impl Stage for Ip6Local {
         PuntReason::LinkMulticast,
     ];
 
-    fn run<'q>(&self, burst: &mut Burst<'q>, _: &TablesView<'q>) {
-        burst.decide(Self::INPUT, Self::INPUT, |packet| judge(packet));
+    fn run<'q>(&self, burst: &mut Burst<'q>, view: &TablesView<'q>) {
+        burst.decide(Self::INPUT, Self::INPUT, |packet| {
+            judge(packet, view.joined)
+        });
     }
 }
 
 /// The widest scope that stays on its link (RFC 4291 2.7).
 const LINK_SCOPE: u8 = 2;
 
-fn judge(packet: &mut Packet<'_, '_>) -> Verdict {
+fn judge(packet: &mut Packet<'_, '_>, joined: &JoinedGroups) -> Verdict {
     let dst = packet.ip6().dst();
     let reason = protocol(packet);
     if !ip6::is_multicast(dst) {
         return Verdict::Punt(reason.unwrap_or(PuntReason::Local));
     }
     // Version 1 listener reports go to the group that they report (RFC 2710 3).
-    if ip6::multicast_scope(dst) <= LINK_SCOPE || reason == Some(PuntReason::Mld) {
+    if ip6::multicast_scope(dst) <= LINK_SCOPE
+        || reason == Some(PuntReason::Mld)
+        || joined.has(packet.arrival.port, Mac::of_ip6_group(dst))
+    {
         Verdict::Punt(reason.unwrap_or(PuntReason::LinkMulticast))
     } else {
         Verdict::Drop(DropReason::Ip6MulticastNoRoute)
@@ -69,6 +78,7 @@ fn judge(packet: &mut Packet<'_, '_>) -> Verdict {
 
 fn protocol(packet: &Packet<'_, '_>) -> Option<PuntReason> {
     let rest = packet.ip_bytes().get(HEADER_LEN_BYTES..).unwrap_or(&[]);
+    let hops = packet.ip6().hop_limit();
     let upper = match walk(packet.ip6().next_header(), rest) {
         Walk::Upper {
             protocol,
@@ -76,16 +86,15 @@ fn protocol(packet: &Packet<'_, '_>) -> Option<PuntReason> {
             ..
         } => Upper {
             protocol,
+            hops,
             bytes: rest.get(offset_bytes..).unwrap_or(&[]),
         },
-    let hops = packet.ip6().hop_limit();
         Walk::LaterFragment { protocol } => Upper {
             protocol,
+            hops,
             bytes: &[],
         },
         Walk::Truncated | Walk::TooMany => return None,
     };
     upper::reason(upper)
-            hops,
 }
-            hops,

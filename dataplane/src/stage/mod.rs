@@ -25,10 +25,12 @@ mod ip6_exception;
 mod ip6_local;
 mod ip6_lookup;
 mod ip6_rewrite;
+mod joined;
 mod upper;
 
 pub use glean::GleanLimit;
 pub use graph::graph_svg;
+pub use joined::JoinedGroups;
 
 /// The tables as a stage sees them during one burst.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +39,8 @@ pub struct TablesView<'q> {
     pub tables: &'q Tables,
     /// Keeps what is read from them alive until the burst ends.
     pub guard: &'q Guard<'q>,
+    /// Groups beyond the link that the kernel has joined.
+    pub joined: &'q JoinedGroups,
     /// Now, in nanoseconds of a clock that only goes forward: for policers.
     pub now_ns: u64,
 }
