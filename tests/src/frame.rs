@@ -281,6 +281,8 @@ pub struct Injected {
     pub checksum: RxChecksum,
     /// The NIC's flow hash.
     pub rss_hash: Option<u32>,
+    /// The VLAN tag that the NIC took off.
+    pub stripped_tag: Option<u16>,
     /// Leaves no room behind the data of the first segment, as a full buffer would.
     pub full_first_segment: bool,
 }
@@ -292,6 +294,7 @@ impl<T: AsRef<[u8]>> From<T> for Injected {
             segments: Vec::new(),
             checksum: RxChecksum::Unknown,
             rss_hash: None,
+            stripped_tag: None,
             full_first_segment: false,
         }
     }
@@ -313,6 +316,12 @@ impl Injected {
     /// With this flow hash of the NIC.
     pub fn rss_hash(mut self, hash: u32) -> Self {
         self.rss_hash = Some(hash);
+        self
+    }
+
+    /// Without its VLAN tag, which the NIC took off.
+    pub fn stripped_tag(mut self, tag: u16) -> Self {
+        self.stripped_tag = Some(tag);
         self
     }
 }

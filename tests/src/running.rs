@@ -179,6 +179,7 @@ impl Running {
         }
         let mut mbuf = whole.expect("at least one segment");
         mbuf.set_ip_checksum(frame.checksum);
+        mbuf.set_stripped_tag(frame.stripped_tag);
         if let Some(hash) = frame.rss_hash {
             mbuf.set_rss_hash(hash);
         }

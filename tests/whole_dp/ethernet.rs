@@ -1,6 +1,6 @@
 //! Ethernet headers: what is lost before anybody looks at a network header.
 
-use ironlane_dataplane::reason::DropReason;
+use ironlane_dataplane::reason::{DropReason, PuntReason};
 use ironlane_tests::Injected;
 
 use crate::{FAR4, FAR6, HOST4, HOST6, all_dropped, router};
@@ -124,6 +124,38 @@ pub fn tags_of_vlans_that_are_not_configured_are_dropped() {
         ),
     ];
     all_dropped(&mut dp, cases);
+}
+
+#[test]
+pub fn a_tag_that_the_nic_took_off_counts_as_if_it_were_there() {
+    let mut dp = router();
+    let far = dp.frame("p0").ip4(HOST4, FAR4).ttl(64).udp(1, 2);
+    for (tag, reason) in [
+        (100, DropReason::EthUnknownVlan),
+        (0xe001, DropReason::EthUnknownVlan),
+        (4095, DropReason::EthReservedVlan),
+    ] {
+        for cut in [&[][..], &[5], &[14, 20]] {
+            let frame = Injected::from(&far).segments(cut).stripped_tag(tag);
+            dp.send("p0", frame).dropped("p0", reason).nothing_else();
+        }
+    }
+    // A priority tag is of the untagged network; what is punted has it as it was on the wire.
+    let priority = Injected::from(&far).stripped_tag(0xe000);
+    dp.send("p0", priority)
+        .forwarded("p1", "02::9", &far)
+        .nothing_else();
+    let (arp, reason) = ([0, 1, 8, 0, 6, 4, 0, 1], PuntReason::Arp);
+    let arp = [&arp[..], &[2, 0, 0, 0, 0, 9, 192, 0, 2, 9], &[0; 10]].concat();
+    let bare = dp.frame("p0").ether(0x0806, &arp);
+    let tagged = dp.frame("p0").vlan(0).ether(0x0806, &arp);
+    let out = dp.send_all(&[
+        ("p0", Injected::from(&bare).stripped_tag(0)),
+        ("p0", (&bare).into()),
+    ]);
+    out.punted("p0", reason, &tagged)
+        .punted("p0", reason, &bare)
+        .nothing_else();
 }
 
 #[test]

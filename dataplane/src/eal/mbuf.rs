@@ -12,7 +12,7 @@ use dpdk_sys as c;
 
 mod offload;
 
-pub use offload::RxChecksum;
+pub use offload::{RxChecksum, TAG_STRIPPED};
 
 /// One packet: a pointer to the first segment, nothing more.
 #[repr(transparent)]

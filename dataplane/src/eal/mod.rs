@@ -30,7 +30,7 @@ pub use clock::{Clock, ticks};
 pub use config::{EalConfig, Memory};
 pub use error::EalError;
 pub use host::{CpuList, node_of_cpu};
-pub use mbuf::{Mbuf, RxChecksum, Segments};
+pub use mbuf::{Mbuf, RxChecksum, Segments, TAG_STRIPPED};
 pub use mempool::{DATA_ROOM, Mempool};
 pub use port::Port;
 pub use port_facts::{LinkState, PortCaps, PortLink, PortSettings, PortStats, frame_len};

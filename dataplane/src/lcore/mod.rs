@@ -8,6 +8,7 @@ pub(crate) mod policer;
 pub(crate) mod poll;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
+mod tags;
 mod wake;
 
 pub use counters::{LcoreCounters, LoopCounts, PortCounts, StageCounts};

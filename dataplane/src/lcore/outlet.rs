@@ -339,7 +339,7 @@ fn push(batch: &mut MbufBatch, mbuf: Mbuf) {
 }
 
 #[inline]
-pub(super) fn len_of(batch: &MbufBatch) -> u64 {
+fn len_of(batch: &MbufBatch) -> u64 {
     batch
         .as_slice()
         .iter()

@@ -13,9 +13,10 @@ use ironlane_fib::{PortId, Tables};
 use ironlane_rcu::Reader;
 
 use super::idle::{self, Idle, Step};
-use super::outlet::{LcoreOutlet, len_of};
+use super::outlet::LcoreOutlet;
 use super::shared::Shared;
 use super::snapshot::CounterSet;
+use super::tags;
 use crate::burst::{Arrival, BurstStore};
 use crate::dataplane::IdleConfig;
 use crate::eal::{Clock, MbufBatch, RingConsumer, RxQueue, ticks};
@@ -102,7 +103,11 @@ impl Lcore {
             moved += count;
             let port = lane.arrival.port;
             let counters = &mut self.outlet.counters;
-            counters.rx(port, count as u64, len_of(packets));
+            let (bytes, stripped) = tags::sum(packets);
+            counters.rx(port, count as u64, bytes);
+            if stripped {
+                tags::put_back(packets);
+            }
             counters.stage(StageId::Rx, count as u64, ticks().wrapping_sub(start));
             if !self.shared.is_admin_up(port) {
                 self.outlet.lose_all(port, DropReason::RxPortDown, packets);

@@ -4,6 +4,9 @@ use dpdk_sys as c;
 
 use super::Mbuf;
 
+/// The bit of [`Mbuf::ol_flags`] that says that the device took a VLAN tag off.
+pub const TAG_STRIPPED: u64 = c::IL_MBUF_RX_VLAN_STRIPPED;
+
 impl Mbuf {
     /// Offload flags, `RTE_MBUF_F_*`.
     #[inline]
@@ -36,6 +39,22 @@ impl Mbuf {
         let head = self.head_mut();
         head.hash_rss = hash;
         head.ol_flags |= c::IL_MBUF_RX_RSS_HASH;
+    }
+
+    /// The tag control word (IEEE 802.1Q 9.6) of a tag that the device took off.
+    #[inline]
+    pub fn stripped_tag(&self) -> Option<u16> {
+        (self.ol_flags() & TAG_STRIPPED != 0).then_some(self.head().vlan_tci)
+    }
+
+    /// Sets what tag the device is to have taken off.
+    pub fn set_stripped_tag(&mut self, tag: Option<u16>) {
+        let head = self.head_mut();
+        head.ol_flags &= !TAG_STRIPPED;
+        if let Some(tag) = tag {
+            head.vlan_tci = tag;
+            head.ol_flags |= TAG_STRIPPED;
+        }
     }
 
     /// What the device says of the IPv4 header checksum.
