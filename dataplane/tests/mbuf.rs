@@ -64,6 +64,23 @@ fn chains_are_cut_joined_and_copied_byte_by_byte() {
 }
 
 #[test]
+fn a_first_segment_that_is_full_to_its_end_is_joined_at_its_front() {
+    let pool = Mempool::create(eal(), "full", 15, 256, -1).unwrap();
+    // 128 bytes of headroom and 256 of data.
+    for (lens, n) in [([256, 200], 384), ([256, 200], 257), ([100, 256], 356)] {
+        let mut mbuf = packet(&pool, &lens);
+        let len = lens[0] + lens[1];
+        assert_eq!((mbuf.headroom(), mbuf.pullup_max()), (128, len.min(384)));
+        assert!(mbuf.pullup(n), "{lens:?} first {n}");
+        assert_eq!(mbuf.data(), &counting(n)[..]);
+        assert!(!mbuf.pullup(385), "no buffer is so long");
+        assert_eq!(bytes(&mbuf), counting(len));
+        mbuf.free();
+    }
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
 fn the_front_grows_into_the_headroom_and_shrinks_again() {
     let pool = Mempool::create(eal(), "front", 15, 256, -1).unwrap();
     let mut mbuf = packet(&pool, &[50, 50]);
@@ -87,7 +104,7 @@ fn the_front_grows_into_the_headroom_and_shrinks_again() {
 fn pullup_without_room_changes_nothing() {
     let pool = Mempool::create(eal(), "noroom", 15, 256, -1).unwrap();
     let mut mbuf = packet(&pool, &[250, 250]);
-    let room = mbuf.tailroom();
+    let room = mbuf.headroom() + mbuf.tailroom();
     assert!(room < 250 && !mbuf.pullup(250 + room + 1));
     assert_eq!((bytes(&mbuf), mbuf.data_len()), (counting(500), 250));
     mbuf.free();

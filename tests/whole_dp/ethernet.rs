@@ -3,7 +3,7 @@
 use ironlane_dataplane::reason::{DropReason, PuntReason};
 use ironlane_tests::Injected;
 
-use crate::{FAR4, FAR6, HOST4, HOST6, all_dropped, router};
+use crate::{FAR4, FAR6, HOST4, HOST6, US6, all_dropped, router};
 
 #[test]
 pub fn runts_end_inside_their_header() {
@@ -183,12 +183,19 @@ pub fn lengths_beyond_the_frame_are_dropped() {
 }
 
 #[test]
-pub fn headers_that_cannot_be_joined_are_dropped() {
+pub fn headers_are_joined_also_where_the_first_buffer_has_no_room_behind_them() {
     let mut dp = router();
-    let frame = dp.frame("p0").ip4(HOST4, FAR4).data_len(300).udp(1, 2);
-    let mut scattered = Injected::from(&frame).segments(&[20]);
-    scattered.full_first_segment = true;
-    dp.send("p0", scattered)
-        .dropped("p0", DropReason::EthScatteredHeader)
-        .nothing_else();
+    let far = dp.frame("p0").ip4(HOST4, FAR4).data_len(300).udp(1, 2);
+    let us = dp.frame("p0").ip6(HOST6, US6).data_len(300).tcp(40000, 179);
+    for cut in [&[20][..], &[1, 1, 1], &[127], &[60, 5]] {
+        let scattered = |frame: &Vec<u8>| {
+            let mut scattered = Injected::from(frame).segments(cut);
+            scattered.full_first_segment = true;
+            scattered
+        };
+        dp.send_all(&[("p0", scattered(&far)), ("p0", scattered(&us))])
+            .forwarded("p1", "02::9", &far)
+            .punted("p0", PuntReason::Bgp, &us)
+            .nothing_else();
+    }
 }

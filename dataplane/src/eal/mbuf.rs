@@ -242,8 +242,9 @@ impl Mbuf {
     }
 
     /// Makes the first `n` bytes of the packet lie in the first segment, moving bytes from the
-    /// segments after it; true if they then do. False leaves the packet as it was: it is
-    /// shorter than `n`, or the first segment has no room.
+    /// segments after it, and those of the first to its front where there is no room behind them;
+    /// true if they then do. False leaves the packet as it was: it is shorter than `n`, or the
+    /// first buffer is.
     #[inline]
     pub fn pullup(&mut self, n: usize) -> bool {
         n <= self.data_len() || self.pullup_chain(n)
@@ -252,7 +253,11 @@ impl Mbuf {
     #[cold]
     fn pullup_chain(&mut self, n: usize) -> bool {
         let missing = n - self.data_len();
-        if n > self.pkt_len() || missing > self.tailroom() {
+        if n > self.pkt_len() {
+            return false;
+        }
+        let short = missing.saturating_sub(self.tailroom());
+        if short > 0 && !self.move_to_front(short) {
             return false;
         }
         let mut left = missing;
@@ -281,6 +286,27 @@ impl Mbuf {
             }
         }
         true
+    }
+
+    /// Moves the data of the first segment `by` bytes into the headroom. False, and nothing done,
+    /// if that is smaller.
+    fn move_to_front(&mut self, by: usize) -> bool {
+        if by > self.headroom() {
+            return false;
+        }
+        let head = self.head_mut();
+        let from = head.data_ptr();
+        // SAFETY: both ranges are inside the buffer, the second `by` bytes before the first, which
+        // the headroom has; `copy` allows them to overlap.
+        unsafe { std::ptr::copy(from, from.sub(by), usize::from(head.data_len)) };
+        // No truncation: `by` is at most the headroom, which is a u16.
+        head.data_off -= by as u16;
+        true
+    }
+
+    /// The most bytes that [`pullup`](Self::pullup) can make lie in the first segment.
+    pub fn pullup_max(&self) -> usize {
+        self.pkt_len().min(usize::from(self.head().buf_len))
     }
 
     /// Copies bytes of the packet, from `offset` on, over all segments; returns how many there

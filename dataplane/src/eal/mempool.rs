@@ -14,6 +14,9 @@ use super::{Eal, EalError, MbufBatch};
 /// some. Longer packets are chains.
 pub const DATA_ROOM: u16 = 2048;
 
+/// Bytes before the data of each buffer, beside [`DATA_ROOM`].
+pub const HEADROOM: usize = c::RTE_PKTMBUF_HEADROOM as usize;
+
 /// The ring of the pool in its relaxed tail sync mode: an lcore never waits for a thread
 /// that was preempted in the middle of an operation, as it would in the default mode.
 const OPS: &std::ffi::CStr = c"ring_mt_rts";

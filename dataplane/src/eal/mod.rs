@@ -31,7 +31,7 @@ pub use config::{EalConfig, Memory};
 pub use error::EalError;
 pub use host::{CpuList, node_of_cpu};
 pub use mbuf::{Mbuf, RxChecksum, Segments, TAG_STRIPPED};
-pub use mempool::{DATA_ROOM, Mempool};
+pub use mempool::{DATA_ROOM, HEADROOM, Mempool};
 pub use port::Port;
 pub use port_facts::{LinkState, PortCaps, PortLink, PortSettings, PortStats, frame_len};
 pub use queue::{RxQueue, TxQueue};

@@ -14,11 +14,15 @@ use ironlane_packet::vlan::{TAG_LEN_BYTES, VlanId, VlanTag};
 
 use super::{Stage, TablesView};
 use crate::burst::{Arrival, Burst, Info, Lane, Packet, Verdict};
+use crate::eal::HEADROOM;
 use crate::reason::{DropReason, PuntReason, StageId};
 
 /// As many bytes of a packet as stages look at: Ethernet with a tag, the longest IPv4 header or
 /// IPv6 with some extension headers, ports.
 const HEADERS_BYTES: usize = 128;
+
+/// A buffer has at least its headroom, so a packet's headers can always be joined in it.
+const _: () = assert!(HEADERS_BYTES <= HEADROOM);
 
 /// How many packets ahead the first line of the data is fetched.
 const PREFETCH_AHEAD: usize = 6;
