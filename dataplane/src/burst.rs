@@ -369,6 +369,15 @@ impl Packet<'_, '_> {
         &bytes[..bytes.len().min(self.info.ip_len as usize)]
     }
 
+    /// Makes as much of the IP packet lie in the first segment as its buffer holds, for those who
+    /// look at more than classify joined.
+    #[cold]
+    pub(crate) fn join_more(&mut self) {
+        let wanted = usize::from(self.info.l3) + self.info.ip_len as usize;
+        let joined = self.mbuf.pullup(wanted.min(self.mbuf.pullup_max()));
+        debug_assert!(joined, "no more than there is and than the buffer holds");
+    }
+
     /// Bytes of the frame behind the Ethernet header, over all segments.
     #[inline]
     pub(crate) fn l3_len(&self) -> usize {

@@ -122,6 +122,59 @@ pub fn a_punted_packet_is_what_arrived_however_it_was_cut() {
 }
 
 #[test]
+pub fn extension_headers_are_followed_through_the_whole_chain() {
+    let mut dp = router();
+    // 160 bytes of destination options: the upper layer starts beyond what classify joins.
+    let long = [&[0, 19, 1, 154][..], &[0; 156]].concat();
+    let alert = [&[0, 19, 5, 2, 0, 0, 1, 152][..], &[0; 152]].concat();
+    let mut frames = vec![
+        (
+            dp.frame("p0")
+                .ip6(HOST6, US6)
+                .extension(60, &long)
+                .tcp(40000, 179),
+            Ok(PuntReason::Bgp),
+        ),
+        (
+            dp.frame("p0")
+                .dst("33:33:00:00:00:16")
+                .ip6("fe80::9", "ff02::16")
+                .extension(0, &alert)
+                .icmp(143),
+            Ok(PuntReason::Mld),
+        ),
+        (
+            dp.frame("p0")
+                .ip6(HOST6, FAR6)
+                .extension(0, &alert)
+                .udp(1, 2),
+            Ok(PuntReason::RouterAlert),
+        ),
+    ];
+    for (kind, verdict) in [
+        (128, Ok(PuntReason::TtlExpired)),
+        (1, Err(DropReason::Ip6HopLimitExpired)),
+    ] {
+        let frame = dp.frame("p0").ip6(HOST6, FAR6).ttl(1);
+        frames.push((frame.extension(60, &long).icmp(kind), verdict));
+    }
+    for cut in CUTS.into_iter().chain([&[100][..], &[62, 64, 30]]) {
+        for (frame, verdict) in &frames {
+            for full in [false, true] {
+                let mut chained = Injected::from(frame).segments(cut);
+                chained.full_first_segment = full;
+                let out = dp.send("p0", chained);
+                match verdict {
+                    Ok(reason) => out.punted("p0", *reason, frame),
+                    Err(reason) => out.dropped("p0", *reason),
+                };
+                out.nothing_else();
+            }
+        }
+    }
+}
+
+#[test]
 pub fn lengths_are_compared_with_the_whole_chain() {
     let mut dp = router();
     let frame4 = dp.frame("p0").ip4(HOST4, FAR4).data_len(600).udp(1, 2);

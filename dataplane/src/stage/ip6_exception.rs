@@ -10,6 +10,7 @@ use ironlane_packet::ip6::HEADER_LEN_BYTES;
 use ironlane_packet::ip6_ext::{HopByHopNeed, hop_by_hop_need};
 
 use super::icmp_rules::{answer, may_answer6};
+use super::ip6_local::join_extensions;
 use super::{Stage, TablesView};
 use crate::burst::{Burst, Info, Lane, Packet, Verdict};
 use crate::reason::{DropReason, PuntReason, StageId};
@@ -59,6 +60,7 @@ fn judge(packet: &mut Packet<'_, '_>) -> Verdict {
     if packet.has(Info::GROUP_FRAME) {
         return Verdict::Drop(DropReason::Ip6GroupFrame);
     }
+    join_extensions(packet);
     let may = may_answer6(packet.ip6(), packet.ip_bytes());
     match kind {
         AdjacencyKind::Blackhole => return Verdict::Drop(DropReason::Ip6Blackhole),

@@ -61,6 +61,7 @@ const LINK_SCOPE: u8 = 2;
 
 fn judge(packet: &mut Packet<'_, '_>, joined: &JoinedGroups) -> Verdict {
     let dst = packet.ip6().dst();
+    join_extensions(packet);
     let reason = protocol(packet);
     if !ip6::is_multicast(dst) {
         return Verdict::Punt(reason.unwrap_or(PuntReason::Local));
@@ -73,6 +74,17 @@ fn judge(packet: &mut Packet<'_, '_>, joined: &JoinedGroups) -> Verdict {
         Verdict::Punt(reason.unwrap_or(PuntReason::LinkMulticast))
     } else {
         Verdict::Drop(DropReason::Ip6MulticastNoRoute)
+    }
+}
+
+/// Makes extension headers lie in the first segment that go on beyond what classify joined.
+pub(super) fn join_extensions(packet: &mut Packet<'_, '_>) {
+    let bytes = packet.ip_bytes();
+    if bytes.len() < packet.info.ip_len as usize {
+        let rest = bytes.get(HEADER_LEN_BYTES..).unwrap_or(&[]);
+        if walk(packet.ip6().next_header(), rest) == Walk::Truncated {
+            packet.join_more();
+        }
     }
 }
 
