@@ -9,7 +9,7 @@ use ironlane_dataplane::stage::graph_svg;
 use ironlane_tests::take_seen;
 
 use crate::{
-    control, ethernet, exceptions, glean, ip4_rules, ip6_rules, local, local_groups, ports,
+    chains, control, ethernet, exceptions, glean, ip4_rules, ip6_rules, local, local_groups, ports,
 };
 
 /// A test, to run here again; or why none is possible in this process.
@@ -82,9 +82,7 @@ fn test_of_drop(reason: DropReason) -> Subject {
         D::PuntRingFull => ports::a_full_punt_ring_is_a_drop_and_leaves_the_other_priorities_alone,
         D::HandoffRingFull => ports::a_full_hand_off_ring_is_a_drop_at_the_port_beyond,
         D::TxQueueFull => ports::a_full_transmit_queue_is_a_drop,
-        D::TxChained => {
-            return Elsewhere("needs a device that cannot send chains; ring ports can");
-        }
+        D::TxChained => chains::a_port_that_sends_no_chains_gets_packets_in_one_buffer,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Packets in chains of buffers: any way of cutting gives the same result.
 
 use ironlane_dataplane::reason::{DropReason, PuntReason};
-use ironlane_tests::{Injected, WholeDp};
+use ironlane_tests::{Injected, Settings, WholeDp};
 
 use crate::{FAR4, FAR6, HOST4, HOST6, US4, US6, router};
 
@@ -222,4 +222,41 @@ pub fn jumbo_packets_cross_the_box() {
     dp.send("p0", &frame)
         .punted("p0", PuntReason::TooBig, &frame)
         .nothing_else();
+}
+
+#[test]
+pub fn a_port_that_sends_no_chains_gets_packets_in_one_buffer() {
+    let mut dp = WholeDp::with(Settings {
+        adjust: |config| config.ports[1].joins_chains = true,
+        ..Settings::default()
+    })
+    .port_with("p0", "192.0.2.1/24 2001:db8:0:1::1/64", 9000, (1, 1))
+    .port_with("p1", "198.51.100.1/24 2001:db8:0:2::1/64", 9000, (1, 1));
+    dp.route("203.0.113.0/24 via 198.51.100.9")
+        .route("2001:db8:f::/48 via 2001:db8:0:2::9")
+        .neighbour("198.51.100.9 dev p1 lladdr 02::9")
+        .neighbour("2001:db8:0:2::9 dev p1 lladdr 02::9");
+    for cut in CUTS {
+        for len in [0, 300, 2100] {
+            let frame4 = dp.frame("p0").ip4(HOST4, FAR4).data_len(len).df().udp(1, 2);
+            let frame6 = dp.frame("p0").ip6(HOST6, FAR6).data_len(len).udp(1, 2);
+            let out = dp.send_all(&[
+                ("p0", Injected::from(&frame4).segments(cut)),
+                ("p0", Injected::from(&frame6).segments(cut)),
+            ]);
+            out.forwarded("p1", "02::9", &frame4)
+                .forwarded("p1", "02::9", &frame6)
+                .nothing_else();
+        }
+    }
+    // The buffers of this test are too small; those that its own ports receive in are not.
+    let frame = dp.frame("p0").ip4(HOST4, FAR4).data_len(2200).udp(1, 2);
+    dp.send("p0", &frame)
+        .dropped("p1", DropReason::TxChained)
+        .nothing_else();
+    let pools = dp.dataplane().pools();
+    assert!(pools.iter().any(|pool| pool.name() == "node0-9024"));
+    let whole = vec![0x55; 9000];
+    let sent = [&[2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 1, 1, 8, 0][..], &whole].concat();
+    dp.inject(&[("p1", &sent)]).sent("p1", &sent).nothing_else();
 }

@@ -73,6 +73,7 @@ fn port(port: &Port) -> PortConfig {
         tx_descriptors: port.tx_descriptors,
         mac: port.mac.map(super::MacAddress::octets),
         promiscuous: port.promiscuous,
+        joins_chains: false,
         ..PortConfig::new(port.name.as_str(), port.device.to_string())
     }
 }

@@ -7,7 +7,7 @@ use ironlane_fib::{PortId, Tables};
 use ironlane_packet::eth::Mac;
 use ironlane_rcu::{Domain, Reader};
 
-use super::plan::{PortPlan, fewest_mbufs, mbufs_for, plan_port};
+use super::plan::{PortPlan, fewest_mbufs, mbufs_for, plan_port, whole_frames};
 use super::{Dataplane, DataplaneConfig, DataplaneError, LcoreInfo, PortConfig, PortInfo};
 use crate::burst::Arrival;
 use crate::eal::{
@@ -46,6 +46,10 @@ pub(super) fn build(
         first += plan.rx.len().max(1);
         opened.push((port_config, port, plan));
     }
+    let ports = opened
+        .iter_mut()
+        .map(|(config, port, plan)| (*config, plan, port.caps()));
+    whole_frames(ports.collect());
     let (pools, pool_of) = make_pools(eal, config, &opened)?;
     let exception_pool = exception_pool(eal, config)?;
     let mut started = Vec::new();
@@ -167,6 +171,7 @@ fn start_port(
         mtu: config.mtu,
         mac: config.mac,
         promiscuous: config.promiscuous,
+        joins_chains: config.joins_chains,
     };
     let (rx, tx) = port.start(&settings, pool, plan.room)?;
     let caps = port.caps();

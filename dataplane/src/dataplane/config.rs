@@ -62,6 +62,9 @@ pub struct PortConfig {
     pub mac: Option<[u8; 6]>,
     /// Receive frames for anybody.
     pub promiscuous: bool,
+    /// Join packets in several buffers before they are sent, as for a device that cannot send them.
+    /// For tests: devices say themselves what they can do.
+    pub joins_chains: bool,
     /// Tables that its packets are looked up in.
     pub vrf: VrfId,
 }
@@ -79,6 +82,7 @@ impl PortConfig {
             tx_descriptors: 1024,
             mac: None,
             promiscuous: false,
+            joins_chains: false,
             vrf: VrfId::DEFAULT,
         }
     }

@@ -117,6 +117,28 @@ fn room(config: &PortConfig, caps: &PortCaps) -> Result<u16, DataplaneError> {
         })
 }
 
+/// Makes room for whole frames in the buffers of all ports where a port cannot send chains: what
+/// arrives by any of them may leave by that one.
+pub(super) fn whole_frames(mut ports: Vec<(&PortConfig, &mut PortPlan, &PortCaps)>) {
+    let joins = |(config, _, caps): &&(&PortConfig, &mut PortPlan, &PortCaps)| {
+        config.joins_chains || !caps.takes_chains()
+    };
+    let Some((config, ..)) = ports.iter().filter(joins).max_by_key(|(port, ..)| port.mtu) else {
+        return;
+    };
+    let (name, longest) = (&config.name, frame_len(config.mtu));
+    if longest > u32::from(DATA_ROOM) {
+        tracing::info!(
+            "port {name}: sends no packets of several buffers, so those of all ports take whole frames"
+        );
+    }
+    for (config, plan, _) in &mut ports {
+        // An MTU is at most 9000, so this fits.
+        let room = longest.min(frame_len(config.mtu)).next_multiple_of(64) as u16;
+        plan.room = plan.room.max(room);
+    }
+}
+
 /// Size of the frames in a packet socket's ring: the driver wants every buffer to take a whole
 /// one. It does not check that they hold the MTU, and reads at wrong places unless they fill
 /// their blocks.
@@ -255,6 +277,30 @@ mod tests {
             let cure = "give the device framesz=16384,blocksz=16384,framecnt=512";
             assert!(message.ends_with(cure), "{message}");
         }
+    }
+
+    #[test]
+    fn a_device_that_sends_no_chains_has_all_ports_receive_whole_frames() {
+        let mut configs = [1500, 9000, 4000].map(|mtu| PortConfig {
+            mtu,
+            ..PortConfig::new("p", "x")
+        });
+        let mut caps = caps("net_x", 1, 1);
+        (caps.rx_scatter, caps.tx_multi_segment) = (true, true);
+        let rooms = |configs: &[PortConfig; 3]| {
+            let mut plans = configs
+                .each_ref()
+                .map(|config| plan_port(config, &caps, 1, 0).unwrap());
+            let ports = configs.iter().zip(&mut plans);
+            whole_frames(ports.map(|(config, plan)| (config, plan, &caps)).collect());
+            plans.map(|plan| plan.room)
+        };
+        assert_eq!(rooms(&configs), [DATA_ROOM; 3]);
+        configs[2].joins_chains = true;
+        assert_eq!(rooms(&configs), [DATA_ROOM, 4032, 4032]);
+        configs[0].joins_chains = true;
+        configs[2].joins_chains = false;
+        assert_eq!(rooms(&configs), [DATA_ROOM; 3]);
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Port {
                 file: self.wake_file(queue),
             })
             .collect();
-        let multi_segment = self.caps.tx_multi_segment || self.passes_mbufs();
+        let multi_segment = self.caps.takes_chains() && !settings.joins_chains;
         let tx = (0..settings.tx_queues)
             .map(|queue| TxQueue {
                 device: Arc::clone(&self.device),

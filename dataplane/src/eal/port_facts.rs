@@ -34,6 +34,11 @@ impl PortCaps {
         matches!(self.driver.as_str(), "net_ring" | "net_null")
     }
 
+    /// Whether packets in several buffers can be sent as they are.
+    pub fn takes_chains(&self) -> bool {
+        self.tx_multi_segment || self.passes_mbufs()
+    }
+
     /// Whether the device carries larger frames than it says it can: `net_af_packet` says 1500
     /// whatever its `framesz` is.
     pub fn is_modest(&self) -> bool {
@@ -77,6 +82,8 @@ pub struct PortSettings {
     pub mac: Option<[u8; 6]>,
     /// Receive frames for anybody.
     pub promiscuous: bool,
+    /// Give it no packets in several buffers, whatever it can do.
+    pub joins_chains: bool,
 }
 
 /// What a port's link is doing.
