@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ironlane_dataplane::dataplane::{IdleConfig, PolicerConfig};
-use ironlane_dataplane::eal::MbufBatch;
+use ironlane_dataplane::eal::{Mbuf, MbufBatch};
 use ironlane_dataplane::lcore::ExceptionChannel;
 use ironlane_dataplane::reason::{DropReason, PuntPriority, PuntReason};
 use rig::{Rig, bytes, wait_for};
@@ -180,5 +180,38 @@ fn writers_do_not_wait_for_a_sleeping_lcore() {
         "{:?}",
         start.elapsed()
     );
+    rig.stop();
+}
+
+#[test]
+fn packets_of_the_kernel_take_buffers_by_the_burst_and_every_last_one() {
+    let mut rig = Rig::start(1, &[("t0", 1, 1, 255)], |config| {
+        config.exception_mbufs = 511;
+    });
+    let mut channel = rig.dataplane.take_exception().unwrap();
+    let first = channel.packet(&[1; 60]).unwrap();
+    assert_eq!(channel.pool().in_use(), 32);
+    channel.free_spare();
+    assert_eq!(channel.pool().in_use(), 1);
+    first.free();
+    let mut all = Vec::new();
+    while let Some(mbuf) = channel.packet(&[all.len() as u8; 60]) {
+        all.push(mbuf);
+    }
+    assert_eq!((all.len(), channel.pool().in_use()), (511, 511));
+    assert!(
+        all.iter()
+            .enumerate()
+            .all(|(i, m)| m.data() == [i as u8; 60])
+    );
+    // Two segments wanted, one to be had: it goes back.
+    all.pop().unwrap().free();
+    assert!(channel.packet(&[1; 4000]).is_none());
+    assert_eq!(channel.pool().in_use(), 510);
+    all.into_iter().for_each(Mbuf::free);
+    assert_eq!(channel.pool().in_use(), 0);
+    // What is not given back goes with the channel.
+    channel.packet(&[1; 60]).unwrap().free();
+    drop(channel);
     rig.stop();
 }

@@ -327,6 +327,7 @@ impl Worker {
             }
         }
         self.next_tap = (self.next_tap + 1) % count.max(1);
+        self.channel.free_spare();
         any
     }
 

@@ -11,8 +11,8 @@ use super::plan::{PortPlan, fewest_mbufs, mbufs_for, plan_port, whole_frames};
 use super::{Dataplane, DataplaneConfig, DataplaneError, LcoreInfo, PortConfig, PortInfo};
 use crate::burst::Arrival;
 use crate::eal::{
-    Clock, CpuList, DATA_ROOM, Eal, Mempool, PORTS_MAX, Port, PortSettings, RingConsumer,
-    RingProducer, RxQueue, TxQueue, frame_len, launch, node_of_cpu, ring,
+    Clock, CpuList, DATA_ROOM, Eal, MbufBatch, Mempool, PORTS_MAX, Port, PortSettings,
+    RingConsumer, RingProducer, RxQueue, TxQueue, frame_len, launch, node_of_cpu, ring,
 };
 use crate::lcore::outlet::{LcoreOutlet, OutletParts, Way};
 use crate::lcore::policer::{PolicerRates, Policers};
@@ -287,6 +287,7 @@ impl Assembly<'_> {
             punts,
             injects,
             pool: self.exception_pool,
+            spare: MbufBatch::new(),
             counters: Arc::clone(&counters),
             waker: exception_waker,
             senders,

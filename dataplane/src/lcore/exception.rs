@@ -10,6 +10,9 @@ use super::wake::Waker;
 use crate::eal::{Mbuf, MbufBatch, Mempool, PORTS_MAX, RingConsumer, RingProducer};
 use crate::reason::PuntPriority;
 
+/// Empty packets taken from the pool at once.
+const SPARE: usize = 32;
+
 /// Rings, pool and wake-ups of the exception thread. There is one; the data plane gives it once
 /// ([`Dataplane::take_exception`](crate::dataplane::Dataplane::take_exception)). It must be dropped
 /// before the data plane is stopped, or what its rings hold is counted as lost.
@@ -22,6 +25,8 @@ pub struct ExceptionChannel {
     pub(crate) punts: Vec<[RingConsumer; PuntPriority::COUNT]>,
     pub(crate) injects: Vec<RingProducer>,
     pub(crate) pool: Mempool,
+    /// Empty packets for [`packet`](Self::packet).
+    pub(crate) spare: MbufBatch,
     pub(crate) counters: Arc<CounterSet>,
     pub(crate) waker: Arc<Waker>,
     /// The lcore that sends by a port, for each port.
@@ -58,18 +63,19 @@ impl ExceptionChannel {
     }
 
     /// A packet with these bytes, in as many segments as it takes. `None`: the pool is empty.
-    pub fn packet(&self, frame: &[u8]) -> Option<Mbuf> {
-        let mut batch = MbufBatch::new();
+    ///
+    /// Buffers are taken from the pool by the burst; those that are left must go back after the
+    /// last packet of a round ([`free_spare`](Self::free_spare)).
+    pub fn packet(&mut self, frame: &[u8]) -> Option<Mbuf> {
         let mut whole: Option<Mbuf> = None;
         let mut rest = frame;
         loop {
-            if !self.pool.alloc(&mut batch, 1) {
+            let Some(mut segment) = self.spare() else {
                 if let Some(started) = whole {
                     started.free();
                 }
                 return None;
-            }
-            let mut segment = batch.pop()?;
+            };
             let count = rest.len().min(segment.tailroom());
             if let Some(room) = segment.append(count) {
                 room.copy_from_slice(&rest[..count]);
@@ -83,6 +89,19 @@ impl ExceptionChannel {
                 return whole;
             }
         }
+    }
+
+    /// An empty packet; takes some from the pool if none is left, or one if it has not so many.
+    fn spare(&mut self) -> Option<Mbuf> {
+        if self.spare.is_empty() && !self.pool.alloc(&mut self.spare, SPARE) {
+            self.pool.alloc(&mut self.spare, 1);
+        }
+        self.spare.pop()
+    }
+
+    /// Gives back what [`packet`](Self::packet) took from the pool and did not use.
+    pub fn free_spare(&mut self) {
+        self.spare.free();
     }
 
     /// Gives packets to the lcore that sends by `port`, as many as its ring takes, and wakes it.
@@ -109,5 +128,11 @@ impl ExceptionChannel {
     /// ([`has_punted`](Self::has_punted)), wait for [`Waker::fd`] and the taps, [`Waker::awake`].
     pub fn waker(&self) -> &Arc<Waker> {
         &self.waker
+    }
+}
+
+impl Drop for ExceptionChannel {
+    fn drop(&mut self) {
+        self.spare.free();
     }
 }
