@@ -7,7 +7,7 @@ use ironlane_fib::{PortId, Tables};
 use ironlane_packet::eth::Mac;
 use ironlane_rcu::{Domain, Reader};
 
-use super::plan::{PortPlan, fewest_mbufs, mbufs_for, plan_port, whole_frames};
+use super::plan::{PortPlan, fewest_mbufs, mbufs_for, plan_port, tx_queues, whole_frames};
 use super::{Dataplane, DataplaneConfig, DataplaneError, LcoreInfo, PortConfig, PortInfo};
 use crate::burst::Arrival;
 use crate::eal::{
@@ -115,6 +115,8 @@ fn make_pools(
             .or_default()
             .push(place);
     }
+    let tx = opened.iter().map(|(port, _, plan)| tx_queues(port, plan));
+    let tx: u32 = tx.sum();
     let mut pools = Vec::new();
     let mut pool_of = vec![0; opened.len()];
     for ((socket, room), places) in kinds {
@@ -123,7 +125,9 @@ fn make_pools(
             .map(|&at| (opened[at].0, &opened[at].2, opened[at].1.caps()))
             .collect();
         let fewest = fewest_mbufs(config, &users);
-        let mbufs = config.mbufs.unwrap_or_else(|| mbufs_for(config, &users));
+        let mbufs = config
+            .mbufs
+            .unwrap_or_else(|| mbufs_for(config, &users, tx));
         if mbufs < fewest {
             return Err(DataplaneError::TooFewMbufs { mbufs, fewest });
         }

@@ -183,24 +183,28 @@ pub(super) fn fewest_mbufs(
     queues + config.lcores.len() as u32 * (256 * 3 / 2) + 256
 }
 
-/// Packet buffers that a pool needs for everything that can hold some at once.
+/// Packet buffers that a pool needs for everything that can hold some at once: the receive queues of
+/// `ports`, which are filled from it, and whatever the packets get into from there. They may leave by
+/// any of the `tx_queues` of all ports, and wait in it until it is sent.
 pub(super) fn mbufs_for(
     config: &DataplaneConfig,
     ports: &[(&PortConfig, &PortPlan, &PortCaps)],
+    tx_queues: u32,
 ) -> u32 {
     let lcores = config.lcores.len() as u32;
-    let queues: u32 = ports
+    let rx: u32 = ports
         .iter()
-        .map(|(port, plan, _)| {
-            let rx = plan.rx.len() as u32 * u32::from(port.rx_descriptors);
-            let tx = plan.tx.len() as u32 * u32::from(port.tx_descriptors);
-            rx + tx + lcores * 64
-        })
+        .map(|(port, plan, _)| plan.rx.len() as u32 * u32::from(port.rx_descriptors))
         .sum();
     let punts: u32 = config.rings.punt.iter().sum();
     // Per lcore: the pool's cache (which may hold half as much again), batches under way.
     let lcore = 256 * 3 / 2 + 8 * 64 + punts + (lcores - 1) * config.rings.handoff;
-    queues + lcores * lcore + 1024
+    rx + tx_queues + lcores * lcore + 1024
+}
+
+/// Packets that the transmit queues of a port hold, with those that lcores gather for it.
+pub(super) fn tx_queues(config: &PortConfig, plan: &PortPlan) -> u32 {
+    plan.tx.len() as u32 * (u32::from(config.tx_descriptors) + 64)
 }
 
 #[cfg(test)]
@@ -248,6 +252,46 @@ mod tests {
         config.rx_queues = Some(1);
         let plan = plan_port(&config, &caps("net_tap", 16, 16), 2, 0).unwrap();
         assert_eq!((plan.rx.len(), plan.tx.len()), (1, 1));
+    }
+
+    #[test]
+    fn each_pool_has_buffers_for_the_transmit_queues_of_all_ports() {
+        let config = DataplaneConfig {
+            lcores: vec![0, 1],
+            ..DataplaneConfig::default()
+        };
+        // Two nodes, and two sizes of buffers on the first.
+        let node = |socket, mtu, scatter| {
+            let mut caps = caps("net_x", 2, 2);
+            (caps.socket, caps.rx_scatter, caps.rss_flows) = (socket, scatter, 1);
+            let port = PortConfig {
+                mtu,
+                tx_descriptors: 4096,
+                ..PortConfig::new("p", "x")
+            };
+            let plan = plan_port(&port, &caps, 2, 0).unwrap();
+            (port, plan, caps)
+        };
+        let ports = [
+            node(0, 1500, true),
+            node(0, 9000, false),
+            node(1, 1500, true),
+        ];
+        assert_eq!(
+            ports.each_ref().map(|(_, plan, _)| plan.room),
+            [2048, 9024, 2048]
+        );
+        let tx = ports
+            .iter()
+            .map(|(port, plan, _)| tx_queues(port, plan))
+            .sum();
+        assert_eq!(tx, 3 * 2 * (4096 + 64));
+        for (port, plan, caps) in &ports {
+            let mbufs = mbufs_for(&config, &[(port, plan, caps)], tx);
+            let rx = 2 * 1024;
+            assert!(mbufs > tx + rx, "{mbufs} at node {}", caps.socket);
+            assert!(mbufs >= fewest_mbufs(&config, &[(port, plan, caps)]));
+        }
     }
 
     #[test]
