@@ -3,9 +3,9 @@
 use ironlane_dataplane::dataplane::PolicerConfig;
 use ironlane_dataplane::reason::{DropReason, PuntReason};
 use ironlane_fib::{Adjacency, PortId};
-use ironlane_tests::{Settings, WholeDp};
+use ironlane_tests::{Injected, Settings, WholeDp};
 
-use crate::{FAR4, HOST4, US4, router, router_on};
+use crate::{FAR4, FAR6, HOST4, HOST6, US4, router, router_on};
 
 #[test]
 pub fn a_port_that_is_down_takes_and_sends_nothing() {
@@ -179,6 +179,40 @@ pub fn packets_for_a_port_of_another_lcore_are_handed_over_in_order() {
         }
         let moved = out.counts().ports();
         assert_eq!((moved.handoff_out, moved.handoff_in), (200, 200));
+        out.with_handoffs().nothing_else();
+    }
+}
+
+#[test]
+pub fn both_families_and_chains_are_handed_over_and_punts_are_not() {
+    let Some(mut dp) = two_lcores(|_| {}) else {
+        return;
+    };
+    for round in 0..10u16 {
+        let (mut frames, mut burst) = (Vec::new(), Vec::new());
+        for i in 0..40 {
+            let to_far4 = dp.frame("p0").ip4(HOST4, FAR4).data_len(900);
+            let to_far6 = dp.frame("p0").ip6(HOST6, FAR6).data_len(900);
+            frames.push((to_far4.udp(round, i), None));
+            frames.push((to_far6.udp(round, i), None));
+            let expired = dp.frame("p0").ip6(HOST6, FAR6).ttl(1).udp(round, i);
+            frames.push((expired, Some(PuntReason::TtlExpired)));
+            let bgp = dp.frame("p0").ip4(HOST4, US4).tcp(round, 179);
+            frames.push((bgp, Some(PuntReason::Bgp)));
+        }
+        for (i, (frame, _)) in frames.iter().enumerate() {
+            let cuts: [&[usize]; 3] = [&[], &[60, 1, 300], &[10, 200]];
+            burst.push(("p0", Injected::from(frame).segments(cuts[i % 3])));
+        }
+        let out = dp.send_all(&burst);
+        for (frame, punt) in &frames {
+            match punt {
+                None => out.forwarded("p1", "02::9", frame),
+                Some(reason) => out.punted("p0", *reason, frame),
+            };
+        }
+        let moved = out.counts().ports();
+        assert_eq!((moved.handoff_out, moved.handoff_in), (80, 80));
         out.with_handoffs().nothing_else();
     }
 }

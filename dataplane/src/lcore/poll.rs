@@ -1,10 +1,10 @@
 //! The poll loop: run to completion.
 //!
-//! A turn takes at most one burst from each receive queue, from each hand-off ring and from the
-//! inject ring, carries each burst through all stages, then flushes what was gathered. One guard
-//! spans a turn: what was read from the tables is let go at its end, and that is the quiescent
-//! state that writers wait for. No locks, no allocation, no logging; a system call only to
-//! sleep, and in drivers that are made of them (`net_tap`).
+//! A turn takes at most one burst from each receive queue, carries it through all stages, takes what
+//! waits on the hand-off rings and a burst of the inject ring, then flushes what was gathered. One
+//! guard spans a turn: what was read from the tables is let go at its end, and that is the
+//! quiescent state that writers wait for. No locks, no allocation, no logging; a system call only
+//! to sleep, and in drivers that are made of them (`net_tap`).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -127,18 +127,32 @@ impl Lcore {
         moved
     }
 
-    /// Packets of other lcores, for ports that this one sends by.
+    /// Packets of other lcores, for ports that this one sends by: all that wait when it looks. A
+    /// burst a turn would fall behind an lcore that brings a burst from each of several queues.
     fn take_handoffs(&mut self, batch: &mut MbufBatch) -> usize {
         let mut moved = 0;
         for ring in &mut self.handoff {
-            moved += ring.dequeue(batch);
-            for run in batch.as_slice().chunk_by(|a, b| a.port() == b.port()) {
-                self.outlet
-                    .counters
-                    .handoff_in(PortId(run[0].port()), run.len() as u64);
-            }
-            for mbuf in batch.drain() {
-                self.outlet.send_by(PortId(mbuf.port()), mbuf);
+            let mut taken = ring.dequeue(batch);
+            // Asked for only behind a full burst: an empty ring costs one look.
+            let mut left = match batch.is_full() {
+                true => ring.len(),
+                false => 0,
+            };
+            while taken > 0 {
+                moved += taken;
+                for run in batch.as_slice().chunk_by(|a, b| a.port() == b.port()) {
+                    self.outlet
+                        .counters
+                        .handoff_in(PortId(run[0].port()), run.len() as u64);
+                }
+                for mbuf in batch.drain() {
+                    self.outlet.send_by(PortId(mbuf.port()), mbuf);
+                }
+                taken = match left {
+                    0 => 0,
+                    _ => ring.dequeue(batch),
+                };
+                left = left.saturating_sub(taken);
             }
         }
         moved
