@@ -17,7 +17,7 @@ use ironlane_packet::eth::Mac;
 use ironlane_rcu::Domain;
 
 use crate::eal::{Eal, LcoreThread, Mempool, Port, PortLink, PortStats};
-use crate::lcore::policer::PolicerRates;
+use crate::lcore::policer::Policers;
 use crate::lcore::shared::Shared;
 use crate::lcore::{CounterSet, ExceptionChannel};
 use crate::reason::PuntReason;
@@ -39,7 +39,7 @@ pub struct Dataplane {
     lcores: Vec<LcoreInfo>,
     shared: Arc<Shared>,
     counters: Arc<CounterSet>,
-    rates: Arc<PolicerRates>,
+    policers: Arc<Policers>,
 }
 
 /// What is known of a port.
@@ -180,12 +180,12 @@ impl Dataplane {
 
     /// Rate and burst of a punt reason.
     pub fn policer(&self, reason: PuntReason) -> PolicerConfig {
-        self.rates.get(reason)
+        self.policers.get(reason)
     }
 
     /// Changes rate and burst of a punt reason while lcores run.
     pub fn set_policer(&self, policer: PolicerConfig) {
-        self.rates.set(policer);
+        self.policers.set(policer);
     }
 
     /// Whether all lcores run. One that does not has panicked: [`stop`](Self::stop) tells with what

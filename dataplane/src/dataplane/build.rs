@@ -15,7 +15,7 @@ use crate::eal::{
     RingConsumer, RingProducer, RxQueue, TxQueue, frame_len, launch, node_of_cpu, ring,
 };
 use crate::lcore::outlet::{LcoreOutlet, OutletParts, Way};
-use crate::lcore::policer::{PolicerRates, Policers};
+use crate::lcore::policer::Policers;
 use crate::lcore::poll::{Lcore, Quiet, RxLane};
 use crate::lcore::shared::Shared;
 use crate::lcore::{CounterSet, ExceptionChannel, Waker};
@@ -241,7 +241,7 @@ impl Assembly<'_> {
         let readers = self.readers(domain)?;
         let counters = CounterSet::new(&self.config.lcores);
         let shared = Arc::new(Shared::new(lcores));
-        let rates = PolicerRates::new(lcores, &self.config.policers);
+        let policers = Policers::new(&self.config.policers);
         let exception_waker = Arc::new(Waker::new());
         let clock = Clock::start(self.eal);
         let mut parts = self.hand_offs(&started)?;
@@ -267,7 +267,7 @@ impl Assembly<'_> {
                 tx: parts.tx,
                 handoff: parts.handoff_out,
                 punt: punt_in,
-                policers: Policers::new(Arc::clone(&rates), clock.now_ns()),
+                policers: Arc::clone(&policers),
                 shared: Arc::clone(&shared),
                 set: Arc::clone(&counters),
                 exception: Arc::clone(&exception_waker),
@@ -311,7 +311,7 @@ impl Assembly<'_> {
             lcores: lcore_infos,
             shared,
             counters,
-            rates,
+            policers,
         };
         for ((body, reader), &cpu) in bodies.into_iter().zip(readers).zip(&self.config.lcores) {
             let name = format!("lcore-{}", body.index);

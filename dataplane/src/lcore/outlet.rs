@@ -62,7 +62,7 @@ pub(crate) struct LcoreOutlet {
     /// Place in `handoff` of the ring to each lcore.
     handoff_to: Vec<Option<u8>>,
     punt: [PuntLane; PuntPriority::COUNT],
-    policers: Policers,
+    policers: Arc<Policers>,
     freed: MbufBatch,
     shared: Arc<Shared>,
     set: Arc<CounterSet>,
@@ -81,7 +81,7 @@ pub(crate) struct OutletParts {
     /// Rings to other lcores, by lcore.
     pub(crate) handoff: Vec<Option<RingProducer>>,
     pub(crate) punt: [RingProducer; PuntPriority::COUNT],
-    pub(crate) policers: Policers,
+    pub(crate) policers: Arc<Policers>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) set: Arc<CounterSet>,
     pub(crate) exception: Arc<Waker>,
