@@ -22,6 +22,15 @@ const LONGEST: Duration = Duration::from_millis(100);
 /// Longest sleep while a device's file is broken.
 const BROKEN: Duration = Duration::from_millis(1);
 
+/// Files that a sleep can wait on: the lcore's eventfd and one for each queue that has one.
+const FILES_MAX: usize = 1 + 64;
+
+/// Whether all devices of an lcore can wake it, by how many queues it has and how many of them have
+/// a file. Those that do not fit are looked at like those without.
+pub(super) fn is_wakeable(queues: usize, files: usize) -> bool {
+    files == queues && queues < FILES_MAX
+}
+
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -93,16 +102,14 @@ impl Idle {
 /// Waits until woken, a device has packets, or the time is over. To be called between
 /// [`Waker::prepare`] and [`Waker::awake`].
 pub(super) fn sleep(waker: &Waker, queues: &[RxLane], longest: Duration) {
-    const FDS: usize = 32;
-    let mut fds: [PollFd<'_>; FDS] =
+    let mut fds: [PollFd<'_>; FILES_MAX] =
         std::array::from_fn(|_| PollFd::new(waker.fd(), PollFlags::empty()));
     fds[0] = PollFd::new(waker.fd(), PollFlags::POLLIN);
     let mut count = 1;
-    for fd in queues.iter().filter_map(|lane| lane.queue.fd()) {
-        if count < FDS {
-            fds[count] = PollFd::new(fd, PollFlags::POLLIN);
-            count += 1;
-        }
+    let files = queues.iter().filter_map(|lane| lane.queue.fd());
+    for (slot, fd) in fds[1..].iter_mut().zip(files) {
+        *slot = PollFd::new(fd, PollFlags::POLLIN);
+        count += 1;
     }
     // An interrupted or failed call is a short sleep.
     let _ = ppoll(
@@ -148,6 +155,13 @@ mod tests {
         idle.busy(300);
         assert_eq!(idle.idle(350), Step::Poll);
         assert_eq!(idle.idle(500), us(50));
+    }
+
+    #[test]
+    fn an_lcore_is_woken_only_if_all_its_queues_can_and_fit() {
+        assert!(is_wakeable(0, 0) && is_wakeable(32, 32) && is_wakeable(64, 64));
+        assert!(!is_wakeable(65, 65), "the last would wake nobody");
+        assert!(!is_wakeable(2, 1), "a device without a file");
     }
 
     #[test]

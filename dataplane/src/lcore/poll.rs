@@ -53,7 +53,8 @@ impl Lcore {
     pub(crate) fn run(mut self, mut reader: Reader) {
         // Sleeps of tens of microseconds are not to be rounded up to the usual 50 more.
         let _ = nix::sys::prctl::set_timerslack(1_000);
-        let wakeable = self.rx.iter().all(|lane| lane.queue.fd().is_some());
+        let files = self.rx.iter().filter(|lane| lane.queue.fd().is_some());
+        let wakeable = idle::is_wakeable(self.rx.len(), files.count());
         let mut idle = Idle::new(self.idle, self.clock, wakeable);
         let mut store = BurstStore::new();
         let mut batch = MbufBatch::new();
