@@ -119,7 +119,9 @@ pub(super) static IDLE_SECTION: Section = Section {
             default: Default::Value("500"),
             example: "",
             help: "Longest sleep between two looks at ports that cannot wake the lcore, in \
-                   microseconds: the latency that the first packet after a pause may meet.",
+                   microseconds: the latency that the first packet after a pause may meet. \
+                   What arrives meanwhile must fit in rx_descriptors: 1024 are full after 69 \
+                   microseconds of the smallest frames at 10 Gbit/s.",
         },
     ],
 };
