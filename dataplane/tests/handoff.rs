@@ -36,14 +36,19 @@ fn two_lcores_share_one_queue_without_loss_or_reordering() {
     }
     wait_for("all packets", || check(rig.sent(1)) == [PACKETS; 2]);
 
-    let counters = rig.dataplane.counters().snapshot();
+    let counters = rig.dataplane.counters().snapshot_at_rest();
     let port = counters.port(rig.id(1));
     assert_eq!(
         (port.handoff_out, port.handoff_in),
         (u64::from(PACKETS), u64::from(PACKETS))
     );
     assert_eq!(port.tx_packets, 2 * u64::from(PACKETS));
-    assert_eq!((counters.held(), port.drops.iter().sum::<u64>()), (0, 0));
+    assert_eq!(port.drops.iter().sum::<u64>(), 0);
+    let rings = counters.rings;
+    assert_eq!(
+        (rings.handoff, rings.exact, counters.rings_agree()),
+        (0, true, Some(true))
+    );
     assert!(counters.lcores.iter().all(|lcore| lcore.identity().holds()));
     rig.stop();
 }

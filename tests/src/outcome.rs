@@ -285,7 +285,14 @@ impl Outcome {
                 lcore.identity()
             );
         }
-        assert_eq!(self.counts.held(), 0, "packets between lcores");
+        let rings = self.counts.rings;
+        let punted: u64 = self.counts.ports().punts.iter().sum();
+        assert_eq!(self.counts.handed_off(), 0, "packets between lcores");
+        assert_eq!(
+            (rings.handoff, rings.inject, rings.punt),
+            (0, 0, punted),
+            "packets in rings to lcores, from Linux, to Linux"
+        );
         for (place, (name, &id)) in self.names.iter().zip(&self.ids).enumerate() {
             self.check_port(place, name, id);
         }

@@ -194,14 +194,14 @@ impl Running {
     ) -> Outcome {
         let counters = self.dataplane.as_ref().expect("it runs").counters();
         let start = Instant::now();
-        let now = loop {
+        loop {
             let now = counters.snapshot();
             let moved = now.clone().since(&self.base);
             let sum = moved.ports();
             let taken = sum.rx_packets as usize == received.len()
                 && sum.injected_packets as usize == injected.len();
-            if taken && moved.held() == 0 && now.lcores.iter().all(|lcore| lcore.exact) {
-                break now;
+            if taken && moved.handed_off() == 0 && now.lcores.iter().all(|lcore| lcore.exact) {
+                break;
             }
             assert!(
                 start.elapsed() < PATIENCE,
@@ -210,10 +210,13 @@ impl Running {
                 received.len(),
                 sum.injected_packets,
                 injected.len(),
-                moved.held()
+                moved.handed_off()
             );
             std::thread::sleep(Duration::from_micros(50));
-        };
+        }
+        // What the rings hold now, punts for one, must be what the counters say.
+        let now = counters.snapshot_at_rest();
+        assert!(now.rings.exact, "packets move, all of which went somewhere");
         let mut events = self.sent_frames();
         events.extend(self.punted_frames());
         let counts = now.clone().since(&self.base);

@@ -137,7 +137,7 @@ pub(super) fn stages(sample: &Sample) -> Vec<proto::Stage> {
 /// Totals; `elapsed` is the time that the sample counts over.
 pub(super) fn stats(sample: &Sample, elapsed: Duration) -> proto::Stats {
     let sum = sample.lcores.ports();
-    let taps = &sample.exception;
+    let (taps, rings) = (&sample.exception, sample.lcores.rings);
     proto::Stats {
         rx_packets: sum.rx_packets,
         rx_bytes: sum.rx_bytes,
@@ -146,12 +146,14 @@ pub(super) fn stats(sample: &Sample, elapsed: Duration) -> proto::Stats {
         tx_bytes: sum.tx_bytes,
         dropped_packets: sum.drops.iter().sum(),
         punted_packets: sum.punts.iter().sum(),
-        held_packets: sample.lcores.held(),
+        held_packets: i64::try_from(rings.handoff).unwrap_or(i64::MAX),
         identity_holds: sample
             .lcores
             .lcores
             .iter()
             .all(|lcore| lcore.identity().holds()),
+        punt_ring_packets: rings.punt,
+        inject_ring_packets: rings.inject,
         tap_delivered_packets: taps.iter().flat_map(|t| t.delivered).sum(),
         tap_read_packets: taps.iter().map(|t| t.read).sum(),
         tap_dropped_packets: taps

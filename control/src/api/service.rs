@@ -283,7 +283,7 @@ impl Ironlane for Service {
         };
         let report = blocking(&self.state, move |state| {
             // Not the numbers since a clear: the identity is of all packets ever.
-            let counters = state.sample().lcores;
+            let counters = state.parts.dataplane.counters().snapshot_at_rest();
             crate::verify::verify(&state.parts.mirror, &options, Some(&counters))
         });
         let report = report

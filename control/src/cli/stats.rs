@@ -74,7 +74,7 @@ fn show(out: &mut impl Write, s: &Stats) -> std::io::Result<()> {
             ),
             ("dropped", format!("{} packets", s.dropped_packets)),
             ("punted", format!("{} packets", s.punted_packets)),
-            ("held", format!("{} packets", s.held_packets)),
+            ("held", held(s)),
             (
                 "identity",
                 format!("rx + injected = tx + dropped + punted + held {identity}"),
@@ -89,6 +89,17 @@ fn show(out: &mut impl Write, s: &Stats) -> std::io::Result<()> {
             ("since", format!("{} ago", span(s.since_s))),
         ],
     )
+}
+
+/// What waits in rings; those to and from Linux only if there is something, since the identity
+/// does not need them.
+fn held(s: &Stats) -> String {
+    let mut text = format!("{} packets", s.held_packets);
+    if s.punt_ring_packets + s.inject_ring_packets > 0 {
+        let (to, from) = (s.punt_ring_packets, s.inject_ring_packets);
+        text += &format!("; beside them {to} wait to reach Linux, {from} come from it");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -110,5 +121,11 @@ mod tests {
         assert!(text(&good).contains("received  5 packets, 0 bytes\n"));
         assert!(text(&good).contains("punted + held holds\n"));
         assert!(text(&Stats::default()).contains("DOES NOT HOLD"));
+        assert!(text(&good).contains("held      0 packets\n"));
+        let waiting = Stats {
+            punt_ring_packets: 3,
+            ..good
+        };
+        assert!(text(&waiting).contains("0 packets; beside them 3 wait to reach Linux, 0 come"));
     }
 }

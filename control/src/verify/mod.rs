@@ -249,5 +249,16 @@ fn check_counters(snapshot: &CounterSnapshot) -> (Vec<Difference>, Vec<String>) 
             });
         }
     }
+    // Two lcores may each be right, and a packet be lost between them.
+    if snapshot.rings_agree() == Some(false) {
+        broken.push(Difference {
+            object: Object::Counters,
+            cause: Cause::Tables,
+            subject: "hand-off rings".into(),
+            expected: format!("{} packets, by the lcores", snapshot.handed_off()),
+            found: format!("{} in the rings", snapshot.rings.handoff),
+            repaired: false,
+        });
+    }
     (broken, notes)
 }

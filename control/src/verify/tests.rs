@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ironlane_dataplane::lcore::{CounterSnapshot, LcoreSnapshot, LoopCounts, PortCounts};
+use ironlane_dataplane::lcore::{
+    CounterSnapshot, LcoreSnapshot, LoopCounts, PortCounts, RingCounts,
+};
 use ironlane_fib::{Adjacency, AdjacencyKind, NexthopIndex, PortId, Tables, VrfId, Writer};
 use ironlane_rcu::Domain;
 use ironlane_rib::{
@@ -492,6 +494,10 @@ fn counters_that_do_not_add_up_are_named() {
     let mut snapshot = CounterSnapshot {
         at: std::time::SystemTime::now(),
         lcores: vec![lcore(3), lcore(4)],
+        rings: RingCounts {
+            exact: true,
+            ..RingCounts::default()
+        },
     };
     let options = VerifyOptions::default();
     let good = verify(&bench, &options, Some(&snapshot)).unwrap();
@@ -504,4 +510,19 @@ fn counters_that_do_not_add_up_are_named() {
     assert_eq!(bad.differences[0].subject, "lcore 4");
     assert!(!bad.is_clean() && !bad.summary.counters_identity_holds);
     assert!(bad.summary.notes[0].starts_with("lcore 3 did not answer"));
+
+    snapshot.lcores[0].ports[0].handoff_out = 7;
+    snapshot.lcores[0].ports[0].rx_packets = 7;
+    snapshot.lcores[1].ports[0].tx_packets = 7;
+    snapshot.rings.handoff = 3;
+    let lost = verify(&bench, &options, Some(&snapshot)).unwrap();
+    let [difference] = &lost.differences[..] else {
+        panic!("{:?}", lost.differences);
+    };
+    assert_eq!(difference.subject, "hand-off rings");
+    assert_eq!(difference.expected, "7 packets, by the lcores");
+    assert_eq!(difference.found, "3 in the rings");
+    snapshot.rings.handoff = 7;
+    let held = verify(&bench, &options, Some(&snapshot)).unwrap();
+    assert!(held.is_clean());
 }

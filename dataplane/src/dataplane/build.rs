@@ -17,6 +17,7 @@ use crate::eal::{
 use crate::lcore::outlet::{LcoreOutlet, OutletParts, Way};
 use crate::lcore::policer::Policers;
 use crate::lcore::poll::{Lcore, Quiet, RxLane};
+use crate::lcore::rings::Rings;
 use crate::lcore::shared::Shared;
 use crate::lcore::{CounterSet, ExceptionChannel, Waker};
 use crate::stage::Pipeline;
@@ -244,7 +245,8 @@ impl Assembly<'_> {
         let policers = Policers::new(&self.config.policers);
         let exception_waker = Arc::new(Waker::new());
         let clock = Clock::start(self.eal);
-        let mut parts = self.hand_offs(&started)?;
+        let mut rings = Rings::default();
+        let mut parts = self.hand_offs(&started, &mut rings)?;
         let mut senders = [None; PORTS_MAX];
         for port in &mut started {
             share_out(port, &mut parts);
@@ -254,8 +256,10 @@ impl Assembly<'_> {
         let (mut punts, mut injects, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
         for (index, parts) in parts.into_iter().enumerate() {
             let (punt_in, punt_out) = self.punt_rings(index)?;
+            rings.punt.extend(punt_in.iter().map(RingProducer::gauge));
             punts.push(punt_out);
             let (producer, inject) = self.ring("inject", self.config.rings.inject)?;
+            rings.inject.push(producer.gauge());
             injects.push(producer);
             let mut ways = [Way::None; PORTS_MAX];
             for (port, way) in parts.ways {
@@ -287,6 +291,7 @@ impl Assembly<'_> {
                 quiet: Some(Quiet(Arc::clone(&shared))),
             });
         }
+        counters.watch(rings);
         let exception = ExceptionChannel {
             punts,
             injects,
@@ -345,7 +350,11 @@ impl Assembly<'_> {
     }
 
     /// Parts of all lcores, with the hand-off rings that the plans ask for.
-    fn hand_offs(&self, started: &[Started]) -> Result<Vec<Parts>, DataplaneError> {
+    fn hand_offs(
+        &self,
+        started: &[Started],
+        rings: &mut Rings,
+    ) -> Result<Vec<Parts>, DataplaneError> {
         let lcores = self.config.lcores.len();
         let mut parts: Vec<Parts> = (0..lcores).map(|_| Parts::default()).collect();
         for from in 0..lcores {
@@ -354,6 +363,7 @@ impl Assembly<'_> {
                 let producer = if started.iter().any(wanted) {
                     let (producer, consumer) = self.ring("handoff", self.config.rings.handoff)?;
                     parts[to].handoff_in.push(consumer);
+                    rings.handoff.push(producer.gauge());
                     Some(producer)
                 } else {
                     None

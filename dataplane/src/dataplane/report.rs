@@ -61,7 +61,7 @@ impl StopReport {
     pub fn is_clean(&self) -> bool {
         self.leaked() == 0
             && self.failed.is_empty()
-            && self.counters.held() == 0
+            && self.counters.handed_off() == 0
             && self
                 .counters
                 .lcores

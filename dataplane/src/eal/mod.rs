@@ -35,7 +35,7 @@ pub use mempool::{DATA_ROOM, HEADROOM, Mempool};
 pub use port::Port;
 pub use port_facts::{LinkState, PortCaps, PortLink, PortSettings, PortStats, frame_len};
 pub use queue::{RxQueue, TxQueue};
-pub use ring::{RingConsumer, RingProducer, ring};
+pub use ring::{RingConsumer, RingGauge, RingProducer, ring};
 pub use ring_port::RingPort;
 pub use start::{Eal, version};
 pub use thread::{LcoreThread, launch};

@@ -2,8 +2,8 @@
 
 use std::ffi::CString;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 use dpdk_sys as c;
 
@@ -151,6 +151,22 @@ impl RingProducer {
     /// Packets that the ring can hold.
     pub fn capacity(&self) -> usize {
         self.shared.capacity()
+    }
+
+    /// Something that tells how many packets are in the ring, as long as it has an end left.
+    pub fn gauge(&self) -> RingGauge {
+        RingGauge(Arc::downgrade(&self.shared))
+    }
+}
+
+/// Tells how many packets are in a ring, from any thread, and does not keep it.
+#[derive(Clone, Debug)]
+pub struct RingGauge(Weak<Shared>);
+
+impl RingGauge {
+    /// Packets in the ring; none once it is gone.
+    pub fn read(&self) -> usize {
+        self.0.upgrade().map_or(0, |shared| shared.len())
     }
 }
 

@@ -6,6 +6,7 @@ mod idle;
 pub(crate) mod outlet;
 pub(crate) mod policer;
 pub(crate) mod poll;
+pub(crate) mod rings;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 mod tags;
@@ -13,5 +14,6 @@ mod wake;
 
 pub use counters::{LcoreCounters, LoopCounts, PortCounts, StageCounts};
 pub use exception::ExceptionChannel;
+pub use rings::RingCounts;
 pub use snapshot::{CounterSet, CounterSnapshot, Identity, LcoreSnapshot};
 pub use wake::Waker;

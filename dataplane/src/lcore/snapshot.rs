@@ -6,16 +6,19 @@
 //! sleep. Between two bursts the lcore sees that the number is not the one it answered last
 //! (one relaxed load a turn), copies its counters to a second block and publishes the number
 //! as `answered`. The reader waits for that and reads the copy. Once an lcore has stopped, its
-//! counters change no more and are read directly. Each lcore's identity so is exact. Between
-//! lcores the moments differ by microseconds: of packets in hand-off rings,
-//! [`CounterSnapshot::held`] is only exact while nothing moves.
+//! counters change no more and are read directly. Each lcore's identity so is exact.
+//!
+//! What waits between threads is asked of the rings themselves ([`RingCounts`]). Between lcores and
+//! rings the moments differ by microseconds, so the rings agree with the counters of both sides
+//! only while nothing moves: [`CounterSet::snapshot_at_rest`] finds such a moment, if there is one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::counters::{Block, LcoreCounters, LoopCounts, PortCounts, StageCounts};
+use super::rings::{RingCounts, Rings};
 use super::wake::Waker;
 use crate::reason::StageId;
 
@@ -118,6 +121,7 @@ impl Slot {
 #[derive(Debug)]
 pub struct CounterSet {
     slots: Vec<Arc<Slot>>,
+    rings: OnceLock<Rings>,
     /// Number of the snapshot made last; the lock keeps readers one after another.
     last: Mutex<u64>,
 }
@@ -127,8 +131,14 @@ impl CounterSet {
         let slots = cpus.iter().map(|&cpu| Arc::new(Slot::new(cpu))).collect();
         Arc::new(Self {
             slots,
+            rings: OnceLock::new(),
             last: Mutex::new(0),
         })
+    }
+
+    /// Says which rings there are. The first call counts.
+    pub(crate) fn watch(&self, rings: Rings) {
+        let _ = self.rings.set(rings);
     }
 
     /// The writing end of lcore `index`. To be taken once.
@@ -157,7 +167,29 @@ impl CounterSet {
         CounterSnapshot {
             at: SystemTime::now(),
             lcores,
+            rings: self.rings.get().map(Rings::read).unwrap_or_default(),
         }
+    }
+
+    /// A snapshot between which and the look at the rings nothing was handed off, if one can be
+    /// had in a few tries: then [`RingCounts::exact`] is set.
+    pub fn snapshot_at_rest(&self) -> CounterSnapshot {
+        const TRIES: usize = 5;
+        let mut first = self.snapshot();
+        for _ in 0..TRIES {
+            let mut then = self.snapshot();
+            // The rings were looked at after the first copy of each lcore, and before the second:
+            // whoever moved a packet in or out meanwhile has counted it by then.
+            if first.has_same_handoffs(&then) {
+                then.rings = RingCounts {
+                    exact: true,
+                    ..first.rings
+                };
+                return then;
+            }
+            first = then;
+        }
+        first
     }
 }
 
@@ -168,6 +200,8 @@ pub struct CounterSnapshot {
     pub at: SystemTime,
     /// One for each lcore, in the order of the configuration.
     pub lcores: Vec<LcoreSnapshot>,
+    /// What was in the rings just after.
+    pub rings: RingCounts,
 }
 
 impl CounterSnapshot {
@@ -208,10 +242,26 @@ impl CounterSnapshot {
         sum
     }
 
-    /// Packets in hand-off rings, if nothing moved while the snapshot was taken.
-    pub fn held(&self) -> i64 {
+    /// Packets that one lcore handed off and another has not taken yet, by the counters of both. At
+    /// rest it is what the hand-off rings hold.
+    pub fn handed_off(&self) -> i64 {
         let sum = self.ports();
         sum.handoff_out.wrapping_sub(sum.handoff_in) as i64
+    }
+
+    /// Whether the hand-off rings hold what the counters say; `None` if packets were moving.
+    pub fn rings_agree(&self) -> Option<bool> {
+        let held = i64::try_from(self.rings.handoff);
+        self.rings.exact.then(|| held == Ok(self.handed_off()))
+    }
+
+    fn has_same_handoffs(&self, other: &Self) -> bool {
+        let pairs = self.lcores.iter().zip(&other.lcores);
+        pairs.into_iter().all(|(a, b)| {
+            let (i, j) = (a.identity(), b.identity());
+            let same = (i.handoff_in, i.handoff_out) == (j.handoff_in, j.handoff_out);
+            same && a.exact && b.exact
+        })
     }
 
     /// What was counted since `base`, an earlier snapshot of the same data plane.
@@ -229,6 +279,8 @@ impl CounterSnapshot {
                 .for_each(|(a, b)| a.subtract(b));
             lcore.turns.subtract(&base.turns);
         }
+        // They are what they are, and need not agree with a difference of counters.
+        self.rings.exact = false;
         self
     }
 }
@@ -339,11 +391,35 @@ mod tests {
         a.handoff_out(PortId(2), 5);
         drop(a);
         let base = set.snapshot();
-        assert_eq!(base.held(), 5);
+        assert_eq!(base.handed_off(), 5);
         let mut b = set.writer(1);
         b.handoff_in(PortId(2), 4);
         drop(b);
         let later = set.snapshot().since(&base);
-        assert_eq!((later.held(), later.port(PortId(2)).handoff_in), (-4, 4));
+        assert_eq!(
+            (later.handed_off(), later.port(PortId(2)).handoff_in),
+            (-4, 4)
+        );
+    }
+
+    #[test]
+    fn a_packet_in_no_ring_that_no_lcore_took_is_noticed_at_rest() {
+        let set = CounterSet::new(&[0, 1]);
+        let (mut a, mut b) = (set.writer(0), set.writer(1));
+        a.handoff_out(PortId(2), 3);
+        b.handoff_in(PortId(2), 3);
+        drop((a, b));
+        let good = set.snapshot_at_rest();
+        assert_eq!(
+            (good.rings.exact, good.rings_agree()),
+            (true, Some(true)),
+            "no rings, none on the way"
+        );
+        let mut bad = good.clone();
+        bad.lcores[1].ports[2].handoff_in = 2;
+        assert_eq!((bad.handed_off(), bad.rings_agree()), (1, Some(false)));
+        bad.rings.handoff = 1;
+        assert_eq!(bad.rings_agree(), Some(true));
+        assert_eq!(set.snapshot().rings_agree(), None, "may have moved");
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ironlane_dataplane::dataplane::{PolicerConfig, PortInfo};
 use ironlane_dataplane::lcore::{
-    CounterSnapshot, LcoreSnapshot, LoopCounts, PortCounts, StageCounts,
+    CounterSnapshot, LcoreSnapshot, LoopCounts, PortCounts, RingCounts, StageCounts,
 };
 use ironlane_dataplane::reason::{DropReason, PuntReason, StageId};
 use ironlane_fib::{PortId, VrfId};
@@ -77,6 +77,7 @@ fn sample(rx: u64) -> Sample {
         lcores: CounterSnapshot {
             at: SystemTime::now(),
             lcores: vec![lcore],
+            rings: RingCounts::default(),
         },
         exception: vec![tap, ExceptionCounts::default()],
     }
