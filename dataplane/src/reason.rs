@@ -194,7 +194,7 @@ drop_reasons! {
         Ip6MulticastNoRoute = "ip6_multicast_no_route",
     }
     Ip6Exception {
-        /// Unicast IPv6 in a broadcast or multicast frame: never forwarded (RFC 2464 7).
+        /// Unicast IPv6 in a broadcast or multicast frame: never forwarded, as for IPv4.
         Ip6GroupFrame = "ip6_group_frame",
         /// Link-local source beyond its link, and no ICMP error may answer (RFC 4291 2.5.6).
         Ip6LinkLocal = "ip6_link_local",

@@ -1,9 +1,10 @@
 //! IPv6 exception: packets that are not for the router and cannot just be forwarded.
 //!
-//! In order: frames to groups (RFC 2464 7), scope of the source (RFC 4291 2.5.6), the route,
-//! hop-by-hop options (RFC 8200 4.3), hop limit, size (routers never fragment, RFC 8200 5). The
-//! kernel gets the packet as it arrived and sends the ICMPv6 error; where none may answer
-//! (RFC 4443 2.4 e), the packet ends here.
+//! In order: frames to groups, scope of the source (RFC 4291 2.5.6), the route, hop-by-hop options
+//! (RFC 8200 4.3), hop limit, size (routers never fragment, RFC 8200 5). The kernel gets the packet
+//! as it arrived and sends the ICMPv6 error; where none may answer (RFC 4443 2.4 e), the packet ends
+//! here. That unicast in frames to groups ends here is our own choice, for the reason of RFC 1812
+//! 5.3.4: what one station broadcasts must not come out of every router on its link.
 
 use ironlane_fib::AdjacencyKind;
 use ironlane_packet::ip6::HEADER_LEN_BYTES;
