@@ -161,6 +161,9 @@ drop_reasons! {
         Ip4GroupFrame = "ip4_group_frame",
         /// 169.254/16 is never forwarded (RFC 3927 2.7).
         Ip4LinkLocal = "ip4_link_local",
+        /// To be answered by Linux, but from the broadcast address of a subnet (RFC 1812 4.2.2.11 d,
+        /// 4.3.2.7).
+        Ip4BroadcastSource = "ip4_broadcast_source",
         /// TTL ran out, and no ICMP error may answer this packet (RFC 1812 4.3.2.7).
         Ip4TtlExpired = "ip4_ttl_expired",
         /// Larger than the MTU with DF set, and no ICMP error may answer this packet.

@@ -54,6 +54,7 @@ fn test_of_drop(reason: DropReason) -> Subject {
         D::Ip4DirectedBroadcast => local_groups::directed_broadcasts_are_neither_forwarded_nor_exploded,
         D::Ip4GroupFrame => ip4_rules::unicast_in_frames_to_groups_is_never_forwarded,
         D::Ip4LinkLocal => ip4_rules::link_local_addresses_are_not_forwarded,
+        D::Ip4BroadcastSource => exceptions::nobody_answers_the_broadcast_address_of_a_subnet,
         D::Ip4TtlExpired | D::Ip6HopLimitExpired => {
             exceptions::an_expired_ttl_that_no_error_may_answer_is_dropped
         }

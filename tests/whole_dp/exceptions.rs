@@ -381,3 +381,32 @@ pub fn what_linux_forwards_itself_is_still_told_by_its_exception() {
         ],
     );
 }
+
+#[test]
+pub fn nobody_answers_the_broadcast_address_of_a_subnet() {
+    let mut dp = router();
+    dp.route("10.2.0.0/16 unreachable")
+        .route("10.3.0.0/16 kernel");
+    let mut cases = Vec::new();
+    for src in ["192.0.2.255", "198.51.100.255"] {
+        let from = |dp: &mut ironlane_tests::WholeDp, dst| dp.frame("p0").ip4(src, dst);
+        for (name, frame) in [
+            ("TTL", from(&mut dp, FAR4).ttl(1).udp(1, 2)),
+            ("size", from(&mut dp, FAR4).data_len(1600).df().udp(1, 2)),
+            ("no route", from(&mut dp, "8.8.8.8").udp(1, 2)),
+            ("unreachable", from(&mut dp, "10.2.0.1").udp(1, 2)),
+            (
+                "options",
+                from(&mut dp, FAR4).options(&[7, 3, 4, 0]).udp(1, 2),
+            ),
+            ("the kernel's", from(&mut dp, "10.3.0.1").udp(1, 2)),
+        ] {
+            cases.push((name, frame, DropReason::Ip4BroadcastSource));
+        }
+    }
+    all_dropped(&mut dp, cases);
+    let frame = dp.frame("p0").ip4("192.0.2.254", FAR4).ttl(1).udp(1, 2);
+    dp.send("p0", &frame)
+        .punted("p0", PuntReason::TtlExpired, &frame)
+        .nothing_else();
+}

@@ -26,6 +26,7 @@ impl Stage for Ip4Exception {
     const DROPS: &'static [DropReason] = &[
         DropReason::Ip4GroupFrame,
         DropReason::Ip4LinkLocal,
+        DropReason::Ip4BroadcastSource,
         DropReason::Ip4TtlExpired,
         DropReason::Ip4TooBig,
         DropReason::Ip4NoRoute,
@@ -46,9 +47,26 @@ impl Stage for Ip4Exception {
         PuntReason::Prohibit,
     ];
 
-    fn run<'q>(&self, burst: &mut Burst<'q>, _: &TablesView<'q>) {
-        burst.decide(Self::INPUT, Lane::Ip4Rewrite, |packet| judge(packet));
+    fn run<'q>(&self, burst: &mut Burst<'q>, view: &TablesView<'q>) {
+        burst.decide(Self::INPUT, Lane::Ip4Rewrite, |packet| {
+            match judge(packet) {
+                Verdict::Punt(_) if is_from_broadcast(packet, view) => {
+                    Verdict::Drop(DropReason::Ip4BroadcastSource)
+                }
+                verdict => verdict,
+            }
+        });
     }
+}
+
+/// Whether the source is the broadcast address of a subnet (RFC 1812 4.2.2.11 d), which only a
+/// lookup tells. Plain packets are spared it: what an answer to all hosts costs is paid here, where
+/// the kernel would answer.
+fn is_from_broadcast(packet: &Packet<'_, '_>, view: &TablesView<'_>) -> bool {
+    let fib = view.tables.ip4(view.guard, packet.arrival.vrf);
+    let nexthop = fib.lookup(view.guard, packet.ip4().src());
+    let nexthops = view.tables.nexthops();
+    nexthops.resolve(view.guard, nexthop, 0).kind() == AdjacencyKind::Broadcast
 }
 
 fn judge(packet: &mut Packet<'_, '_>) -> Verdict {
