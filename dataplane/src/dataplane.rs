@@ -194,6 +194,13 @@ impl Dataplane {
         !self.threads.iter().any(LcoreThread::is_finished)
     }
 
+    /// Has an lcore panic when it is idle next: for tests of what follows.
+    #[doc(hidden)]
+    pub fn break_lcore(&self, index: usize) {
+        self.shared.break_lcore(index);
+        self.counters.waker(index).wake();
+    }
+
     /// Stops lcores and ports, and gives everything back. The [`ExceptionChannel`] should have
     /// been dropped before: what its rings hold counts as in use.
     pub fn stop(mut self) -> StopReport {

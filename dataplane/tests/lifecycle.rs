@@ -55,6 +55,36 @@ fn buffers_in_flight_at_the_stop_come_back() {
 }
 
 #[test]
+fn an_lcore_that_panics_is_noticed_and_holds_up_nothing() {
+    let mut rig = Rig::start(2, &[("b0", 2, 1, 255), ("b1", 1, 1, 255)], |_| {});
+    assert!(rig.dataplane.is_running());
+    rig.dataplane.break_lcore(1);
+    wait_for("the end of an lcore", || !rig.dataplane.is_running());
+    // The other lcore goes on, and counters are read though one does not answer.
+    let frames: Vec<_> = (0..50).map(|n| rig.frame(0, 1, n)).collect();
+    rig.send(0, 0, &frames);
+    let (counters, p1) = (rig.dataplane.counters(), rig.id(1));
+    wait_for("50 packets to go somewhere", || {
+        let port = counters.snapshot().port(p1);
+        port.tx_packets + port.handoff_out == 50
+    });
+    let now = counters.snapshot();
+    assert_eq!([0, 1].map(|i| now.lcores[i].running), [true, false]);
+    rig.writer.synchronize();
+    let (report, rings, pool) = (rig.dataplane.stop(), rig.rings, rig.pool);
+    drop(rings);
+    let [failure] = &report.failed[..] else {
+        panic!("{:?}", report.failed);
+    };
+    assert!(
+        failure.contains("lcore-1") && failure.contains("broken on purpose"),
+        "{failure}"
+    );
+    assert!(!report.is_clean());
+    assert_eq!((report.leaked(), pool.in_use()), (0, 0));
+}
+
+#[test]
 fn a_port_that_is_down_drops_both_ways() {
     let mut rig = Rig::start(1, &[("d0", 1, 1, 255), ("d1", 1, 1, 255)], |_| {});
     let (p0, p1) = (rig.id(0), rig.id(1));

@@ -189,6 +189,7 @@ impl Lcore {
 
     #[cold]
     fn sleep(&mut self, longest: std::time::Duration) {
+        assert!(!self.shared.is_broken(self.index), "broken on purpose");
         let waker = self.set.waker(self.index);
         waker.prepare();
         if self.has_work() {

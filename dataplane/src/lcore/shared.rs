@@ -15,6 +15,8 @@ pub(crate) struct Shared {
     quiet: AtomicUsize,
     lcores: usize,
     admin_up: [AtomicBool; PORTS_MAX],
+    /// The lcore that is to panic; see [`Shared::break_lcore`].
+    broken: AtomicUsize,
     /// Groups that the kernel has joined.
     pub(crate) joined: JoinedGroups,
 }
@@ -26,6 +28,7 @@ impl Shared {
             quiet: AtomicUsize::new(0),
             lcores,
             admin_up: std::array::from_fn(|_| AtomicBool::new(true)),
+            broken: AtomicUsize::new(usize::MAX),
             joined: JoinedGroups::default(),
         }
     }
@@ -54,6 +57,18 @@ impl Shared {
     pub(crate) fn all_quiet(&self) -> bool {
         // Pairs with the additions in `quiet`.
         self.quiet.load(Ordering::Acquire) >= self.lcores
+    }
+
+    /// Tests: has an lcore panic when it is idle next.
+    pub(crate) fn break_lcore(&self, index: usize) {
+        // Pairs with the load in `is_broken`.
+        self.broken.store(index, Ordering::Relaxed);
+    }
+
+    /// Lcore: whether it is to panic. Asked before it sleeps, so it costs no packet anything.
+    pub(crate) fn is_broken(&self, index: usize) -> bool {
+        // Pairs with the store in `break_lcore`.
+        self.broken.load(Ordering::Relaxed) == index
     }
 
     /// Control: sets a port up or down.
