@@ -16,7 +16,8 @@ mod notify;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ironlane_dataplane::dataplane::{Dataplane, DataplaneError, StopReport};
 use ironlane_dataplane::eal::{Eal, EalError};
@@ -38,6 +39,9 @@ pub use lock::{LockError, RunLock};
 
 /// How often it is looked whether all parts run.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long the end waits for answers under way that read the data plane.
+const LAST_ANSWERS: Duration = Duration::from_secs(30);
 
 /// Why the daemon did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +87,9 @@ pub enum DaemonError {
     /// It ran, and something was wrong at the end.
     #[error("{0}")]
     Unclean(String),
+    /// The lcores run on, so that neither ports nor EAL may be closed under them.
+    #[error("lcores were not stopped: an answer of the API used the data plane for {} s more", .0.as_secs())]
+    LcoresRun(Duration),
 }
 
 /// Runs the daemon until SIGTERM or SIGINT.
@@ -102,7 +109,9 @@ pub fn run(config: Config, file: &Path) -> Result<(), DaemonError> {
     );
     let eal = Eal::start(&config.eal())?;
     let outcome = run_parts(eal, config, file, log);
-    eal.shutdown();
+    if !matches!(outcome, Err(DaemonError::LcoresRun(_))) {
+        eal.shutdown();
+    }
     drop(lock);
     if outcome.is_ok() {
         tracing::info!("stopped");
@@ -116,8 +125,12 @@ fn run_parts(eal: Eal, config: Config, file: &Path, log: LogControl) -> Result<(
     notify::notify("READY=1");
     let outcome = running.wait();
     notify::notify("STOPPING=1");
-    let report = running.stop().map_or(Ok(()), |report| judge(&report));
+    let report = running.stop().and_then(|report| judge(&report));
     match (outcome, report) {
+        (Err(ended), Err(running_on @ DaemonError::LcoresRun(_))) => {
+            tracing::error!("{ended}");
+            Err(running_on)
+        }
         // What ended by itself, and with what message.
         (Err(ended), Err(fault)) => Err(DaemonError::Unclean(format!("{ended}\n{fault}"))),
         (outcome, report) => outcome.and(report),
@@ -258,7 +271,7 @@ impl Running {
     }
 
     /// Takes all apart.
-    fn stop(self) -> Option<StopReport> {
+    fn stop(self) -> Result<StopReport, DaemonError> {
         let _ = self.stop_api.send(());
         if let Ok(Err(e)) = self.runtime.block_on(self.api) {
             tracing::error!("{e}");
@@ -270,10 +283,40 @@ impl Running {
         self.follower.stop();
         self.exception.stop();
         tracing::debug!("taps are gone");
-        let dataplane = Arc::into_inner(self.dataplane);
-        if dataplane.is_none() {
-            tracing::error!("somebody still uses the data plane; its buffers are not checked");
+        let dataplane = sole(self.dataplane, LAST_ANSWERS);
+        dataplane
+            .map(Dataplane::stop)
+            .ok_or(DaemonError::LcoresRun(LAST_ANSWERS))
+    }
+}
+
+/// What nobody else uses any more; `None` if somebody does so for longer than `limit`.
+fn sole<T>(mut shared: Arc<T>, limit: Duration) -> Option<T> {
+    let end = Instant::now() + limit;
+    loop {
+        match Arc::try_unwrap(shared) {
+            Ok(sole) => return Some(sole),
+            Err(_) if Instant::now() > end => return None,
+            Err(used) => shared = used,
         }
-        dataplane.map(Dataplane::stop)
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_user_is_waited_for_and_not_for_ever() {
+        let shared = Arc::new(7);
+        let user = Arc::clone(&shared);
+        assert_eq!(sole(Arc::clone(&shared), Duration::from_millis(20)), None);
+        let other = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            drop(user);
+        });
+        assert_eq!(sole(shared, Duration::from_secs(20)), Some(7));
+        other.join().unwrap();
     }
 }

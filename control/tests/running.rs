@@ -2,7 +2,9 @@
 
 mod daemon;
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use daemon::{Case, alone};
 use nix::sys::signal::Signal::SIGTERM;
@@ -224,4 +226,37 @@ fn questions_about_what_is_not_there_are_refused_in_a_line() {
         told("route get 192.0.2.1 --source 2001:db8::1"),
         "source and destination are of different families\n"
     );
+}
+
+#[test]
+fn a_stop_in_the_midst_of_a_verify_ends_the_lcores_first() {
+    if !alone() {
+        return;
+    }
+    let case = Case::new(PORTS);
+    let mut running = case.started();
+    let mut batch = Command::new("ip")
+        .args(["-batch", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut commands = String::new();
+    for net in 0..300_000 {
+        let [_, a, b, c] = u32::to_be_bytes(net);
+        commands += &format!("route add {}.{b}.{c}.0/24 via 198.51.100.9\n", 20 + a);
+    }
+    let mut stdin = batch.stdin.take().unwrap();
+    stdin.write_all(commands.as_bytes()).unwrap();
+    drop(stdin);
+    assert!(batch.wait().unwrap().success());
+
+    let mut verify = case.asking("verify");
+    let verify = verify.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut verify = verify.spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(verify.try_wait().unwrap(), None, "it is under way");
+    assert_eq!(running.signal(SIGTERM), Some(0));
+    let told = running.told();
+    assert!(told.trim_end().ends_with("stopped"), "{told}");
+    assert!(!verify.wait().unwrap().success());
 }

@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status as Refusal};
 
 use super::proto::{self, ironlane_server::Ironlane};
-use super::state::{Parts, State, blocking, gone, lock};
+use super::state::{Parts, State, away, blocking, gone, lock};
 use super::{counters, ports, routes, status, verify};
 use crate::netlink::MirrorHandle;
 use crate::verify::VerifyOptions;
@@ -281,12 +281,14 @@ impl Ironlane for Service {
             repair: request.into_inner().repair,
             ..VerifyOptions::default()
         };
-        let report = blocking(&self.state, move |state| {
-            // Not the numbers since a clear: the identity is of all packets ever.
-            let counters = state.parts.dataplane.counters().snapshot_at_rest();
-            crate::verify::verify(&state.parts.mirror, &options, Some(&counters))
-        });
-        let report = report
+        // Not the numbers since a clear: the identity is of all packets ever.
+        let counters = blocking(&self.state, |state| {
+            state.parts.dataplane.counters().snapshot_at_rest()
+        })
+        .await?;
+        // The mirror ends it when the daemon stops.
+        let mirror = self.state.parts.mirror.clone();
+        let report = away(move || crate::verify::verify(&mirror, &options, Some(&counters)))
             .await?
             .map_err(|e| Refusal::unavailable(e.to_string()))?;
         Ok(flow(verify::events(report)))

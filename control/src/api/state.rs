@@ -188,6 +188,14 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&State) -> T + Send + 'static,
 ) -> Result<T, Refusal> {
     let state = Arc::clone(state);
-    let done = tokio::task::spawn_blocking(move || work(&state)).await;
+    away(move || work(&state)).await
+}
+
+/// As [`blocking`] for what may take longer than the daemon waits at its end: without the state,
+/// which keeps the data plane from being stopped.
+pub(super) async fn away<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| Refusal::internal(format!("the answer could not be made: {e}")))
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses another part of it")]
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -47,11 +47,16 @@ impl Case {
 
     /// Runs another command of the program against this daemon.
     pub fn ask(&self, line: &str) -> Output {
+        self.asking(line).output().unwrap()
+    }
+
+    /// That command, to be run.
+    pub fn asking(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ironlane"));
         command
             .args(line.split_whitespace())
             .env("IRONLANE_SOCKET", self.socket());
-        command.output().unwrap()
+        command
     }
 
     fn command(&self) -> Command {
@@ -99,6 +104,14 @@ impl Daemon {
         let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap());
         nix::sys::signal::kill(pid, signal).unwrap();
         self.0.wait().unwrap().code()
+    }
+
+    /// What it said until its end.
+    pub fn told(&mut self) -> String {
+        let mut told = String::new();
+        let mut stderr = self.0.stderr.take().unwrap();
+        stderr.read_to_string(&mut told).unwrap();
+        told
     }
 }
 
