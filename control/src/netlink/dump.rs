@@ -7,6 +7,8 @@ use netlink_packet_core::{
     NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR,
 };
 
+use nix::libc;
+
 use super::attr::Attributes;
 use super::decode::{self, AF_INET, AF_INET6};
 use super::message::{Message, Messages};
@@ -114,10 +116,7 @@ impl Dumper {
                     kind, interrupted, ..
                 } = *running;
                 self.running = None;
-                return match refusal(&message) {
-                    None => Ok(Step::Done { interrupted }),
-                    Some((source, said)) => Err(NetlinkError::Refused { kind, source, said }),
-                };
+                return end(kind, interrupted, &message);
             }
             match decode::change(&message) {
                 Ok(Some(change)) => sink(change),
@@ -148,6 +147,24 @@ impl Dumper {
             }
         }
         Err(NetlinkError::Restless { kind, tries: TRIES })
+    }
+}
+
+/// How a list ends.
+fn end(kind: ObjectKind, interrupted: bool, message: &Message<'_>) -> Result<Step, NetlinkError> {
+    match refusal(message) {
+        None => Ok(Step::Done { interrupted }),
+        // A kernel without nexthop objects; one without IPv6, which refuses some lists by the one
+        // number and some by the other. It has none of what was asked for.
+        Some((source, _))
+            if matches!(
+                source.raw_os_error(),
+                Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT)
+            ) =>
+        {
+            Ok(Step::Done { interrupted })
+        }
+        Some((source, said)) => Err(NetlinkError::Refused { kind, source, said }),
     }
 }
 
@@ -235,6 +252,25 @@ mod tests {
             == Step::More
         {}
         assert!(only_rules);
+    }
+
+    #[test]
+    fn what_a_kernel_does_not_know_is_an_empty_list() {
+        let of = |errno: i32| {
+            let mut body = (-errno).to_ne_bytes().to_vec();
+            body.extend([0; 16]);
+            let message = Message {
+                kind: NLMSG_ERROR,
+                flags: NLM_F_CAPPED,
+                seq: 1,
+                body: &body,
+            };
+            end(ObjectKind::Rules(Family::Ip6), false, &message)
+        };
+        for errno in [libc::EOPNOTSUPP, libc::EAFNOSUPPORT] {
+            assert_eq!(of(errno).unwrap(), Step::Done { interrupted: false });
+        }
+        assert!(of(libc::EPERM).is_err());
     }
 
     #[test]

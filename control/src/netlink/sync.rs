@@ -24,7 +24,6 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use ironlane_rib::{Change, Family, ObjectKind, Rib, Route, TableId};
-use nix::libc;
 
 use super::NetlinkError;
 use super::counters::Totals;
@@ -220,15 +219,7 @@ impl Sync {
                 rib.apply(change);
             }
         });
-        let step = match step {
-            // A kernel without IPv6, or without nexthop objects.
-            Err(NetlinkError::Refused { source, .. })
-                if source.raw_os_error() == Some(libc::EOPNOTSUPP) =>
-            {
-                Step::Done { interrupted: false }
-            }
-            other => other?,
-        };
+        let step = step?;
         totals.malformed += self.dumper.malformed - malformed;
         if let Step::Done { interrupted } = step {
             totals.dumps += 1;
