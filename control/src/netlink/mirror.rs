@@ -204,9 +204,26 @@ fn run(
         });
         if let Err(e) = outcome {
             tracing::error!("{e}; reading everything anew in a second");
-            thread::sleep(RETRY);
+            pause(&mut state, commands, bell, RETRY);
             state.resync();
         }
+    }
+}
+
+/// Lets netlink alone for a while, and does what is asked for meanwhile.
+fn pause(state: &mut MirrorState, commands: &Receiver<Command>, bell: &EventFd, time: Duration) {
+    let end = Instant::now() + time;
+    loop {
+        serve(state, commands);
+        if state.stopping || Instant::now() >= end {
+            return;
+        }
+        let mut sources = [PollFd::new(bell.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut sources, timeout(end)).is_err_and(|errno| errno != Errno::EINTR) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        // It fails if it was not rung.
+        let _ = bell.read();
     }
 }
 
@@ -222,19 +239,11 @@ fn serve(state: &mut MirrorState, commands: &Receiver<Command>) -> bool {
 
 /// Sleeps until an event arrives, something is asked for, or something is due.
 fn wait(events: &RouteSocket, bell: &EventFd, due: Option<Instant>) -> Result<(), NetlinkError> {
-    let timeout = due.map_or(PollTimeout::NONE, |due| {
-        // Whole milliseconds, rounded up, so that it is due when they are over.
-        let ms = due
-            .saturating_duration_since(Instant::now())
-            .as_micros()
-            .div_ceil(1000);
-        PollTimeout::from(u16::try_from(ms).unwrap_or(u16::MAX))
-    });
     let mut sources = [
         PollFd::new(events.as_fd(), PollFlags::POLLIN),
         PollFd::new(bell.as_fd(), PollFlags::POLLIN),
     ];
-    match poll(&mut sources, timeout) {
+    match poll(&mut sources, due.map_or(PollTimeout::NONE, timeout)) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => {
             let source = io::Error::from(errno);
@@ -248,4 +257,43 @@ fn wait(events: &RouteSocket, bell: &EventFd, due: Option<Instant>) -> Result<()
     // not rung.
     let _ = bell.read();
     Ok(())
+}
+
+/// Until then, in whole milliseconds, rounded up, so that it is due when they are over.
+fn timeout(due: Instant) -> PollTimeout {
+    let left = due.saturating_duration_since(Instant::now());
+    let ms = left.as_micros().div_ceil(1000);
+    PollTimeout::from(u16::try_from(ms).unwrap_or(u16::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use ironlane_fib::Tables;
+    use ironlane_rcu::Domain;
+
+    use super::*;
+
+    #[test]
+    fn a_mirror_that_waits_after_an_error_answers_and_stops() {
+        let domain = Domain::new();
+        let writer = Writer::new(Arc::new(Tables::new(&domain)), domain);
+        let options = MirrorOptions::default();
+        let mut state = MirrorState::open(options, writer, Box::new(|_| {})).unwrap();
+        let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK).unwrap());
+        let (sender, commands) = mpsc::channel();
+        let handle = MirrorHandle {
+            commands: sender,
+            bell: Arc::clone(&bell),
+        };
+        let asker = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(30));
+            let resyncs = handle.with_blocking(|state| state.status().totals.resyncs);
+            handle.send(|state| state.stopping = true).unwrap();
+            resyncs.unwrap()
+        });
+        let start = Instant::now();
+        pause(&mut state, &commands, &bell, Duration::from_secs(60));
+        assert!(state.stopping && start.elapsed() < Duration::from_secs(30));
+        assert_eq!(asker.join().unwrap(), 0);
+    }
 }
