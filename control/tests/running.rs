@@ -260,3 +260,36 @@ fn a_stop_in_the_midst_of_a_verify_ends_the_lcores_first() {
     assert!(told.trim_end().ends_with("stopped"), "{told}");
     assert!(!verify.wait().unwrap().success());
 }
+
+#[test]
+fn rules_that_are_not_honoured_are_told_however_they_came() {
+    if !alone() {
+        return;
+    }
+    ip("link set lo up");
+    ip("rule add from 10.0.0.0/8 table 100");
+    ip("rule del pref 32767");
+    let case = Case::new(PORTS);
+    let mut running = case.started();
+    eventually(&case, "status", |s| s["mirror"]["synchronised"] == true);
+    ip("rule add from 10.1.0.0/16 table 100");
+    ip("rule del pref 32766");
+    ip("rule del from 10.0.0.0/8 table 100");
+    ip("rule add from 10.0.0.0/8 table 100 pref 32765");
+    let lines = [
+        "IPv4 rule 32765: from 10.0.0.0/8 lookup 100",
+        "IPv4 rule 32764: from 10.1.0.0/16 lookup 100",
+        "IPv4 rule 32766: from all lookup main is not there",
+        "IPv4 rule 32767: from all lookup default is not there",
+    ];
+    for line in lines {
+        let text = case.ask("verify").stdout;
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    assert_eq!(running.signal(SIGTERM), Some(0));
+    let told = running.told();
+    for line in lines {
+        assert_eq!(told.matches(line).count(), 1, "{line} in {told}");
+    }
+}

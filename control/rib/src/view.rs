@@ -160,6 +160,17 @@ impl Rib {
         self.rules().filter(|rule| !rule.is_default())
     }
 
+    /// Default rules that were deleted: lookups go on as if they were there. A family of which the
+    /// kernel has nothing misses none.
+    pub fn missing_rules(&self) -> impl Iterator<Item = Rule> {
+        let known = [Family::Ip4, Family::Ip6]
+            .into_iter()
+            .filter(|family| self.route_count(*family) > 0);
+        known
+            .flat_map(Rule::defaults)
+            .filter(|rule| !self.rules.contains_key(rule))
+    }
+
     /// How many routes of a family there are, in tables local, main and default.
     pub fn route_count(&self, family: Family) -> usize {
         match family {

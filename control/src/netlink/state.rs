@@ -5,7 +5,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use ironlane_fib::Writer;
-use ironlane_rib::{Change, CommitReport, Family, IfIndex, ObjectKind, PortBinding, Rib};
+use ironlane_rib::{Change, CommitReport, Family, IfIndex, ObjectKind, PortBinding, Rib, Rule};
 
 use super::counters::{Counters, MirrorStatus};
 use super::dump::Dumper;
@@ -34,8 +34,8 @@ pub struct MirrorState {
     ports: PortWatch,
     refresher: Refresher,
     next_refresh: Option<Instant>,
-    /// Rules that were warned of.
-    warned: BTreeSet<String>,
+    /// Rules that were warned of: others than the defaults, and defaults that are missing.
+    warned: BTreeSet<Rule>,
     /// Events were lost, and the burst in which that happened is not over.
     overrun: bool,
     waiting: Vec<SyncSender<()>>,
@@ -163,6 +163,9 @@ impl MirrorState {
         }
         let was_synchronised = self.sync.is_synchronised();
         let worked = self.read_lists(idle)?;
+        if worked && !self.sync.is_active() {
+            self.warn_of_rules();
+        }
         let report = self.commit();
         if changes > 0 && !report.is_empty() && was_synchronised {
             self.counters.visible(changes, arrived.elapsed());
@@ -176,6 +179,16 @@ impl MirrorState {
         }
         self.refresh()?;
         Ok(worked || !idle)
+    }
+
+    /// Warns of rules that came, or went, by lists.
+    fn warn_of_rules(&mut self) {
+        for rule in self.rib.ignored_rules() {
+            warn_of(rule, &mut self.warned);
+        }
+        for rule in self.rib.missing_rules() {
+            warn_of(&rule, &mut self.warned);
+        }
     }
 
     fn read_lists(&mut self, idle: bool) -> Result<bool, NetlinkError> {
@@ -252,13 +265,13 @@ impl MirrorState {
         let moved = self.ports.see(&change);
         self.sync
             .want(silent_effects(&change, moved).iter().copied(), now);
-        if let Change::SetRule(rule) = &change
-            && !rule.is_default()
-            && self.warned.insert(rule.to_string())
-        {
-            tracing::warn!(
-                "{rule}: only the default rules are honoured; `ironlane verify` lists it"
-            );
+        match &change {
+            Change::SetRule(rule) if rule.is_default() => {
+                self.warned.remove(rule);
+            }
+            Change::SetRule(rule) => warn_of(rule, &mut self.warned),
+            Change::DelRule(rule) if rule.is_default() => warn_of(rule, &mut self.warned),
+            _ => {}
         }
         self.rib.apply(change);
         self.sync.want(self.rib.take_audit(), now);
@@ -278,6 +291,19 @@ impl MirrorState {
         self.sync.want(refreshed.doubtful, now);
         Ok(())
     }
+}
+
+/// Warns, once, of a rule that is not honoured, or of a default one that is not there.
+fn warn_of(rule: &Rule, warned: &mut BTreeSet<Rule>) {
+    if warned.contains(rule) {
+        return;
+    }
+    if rule.is_default() {
+        tracing::warn!("{rule} is not there: it is honoured all the same; see: ironlane verify");
+    } else {
+        tracing::warn!("{rule}: only the default rules are honoured; `ironlane verify` lists it");
+    }
+    warned.insert(rule.clone());
 }
 
 /// What the kernel may have changed without an event, beside what this event says. The RIB derives

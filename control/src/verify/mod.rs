@@ -199,6 +199,8 @@ fn notes(kernel: &Rib) -> Vec<String> {
         .ignored_rules()
         .map(|rule| format!("{rule}: rules beyond the default ones are not honoured"))
         .collect();
+    let missing = kernel.missing_rules();
+    notes.extend(missing.map(|rule| format!("{rule} is not there: it is honoured all the same")));
     let routes = kernel.unhonoured_routes(NOTED_ROUTES + 1);
     notes.extend(routes.iter().take(NOTED_ROUTES).map(|view| {
         let route = &view.route;

@@ -89,6 +89,10 @@ impl Bench {
         let domain = Domain::new();
         let tables = Arc::new(Tables::new(&domain));
         let live = (Rib::new(VrfId::DEFAULT), Writer::new(tables, domain));
+        let rules = [Family::Ip4, Family::Ip6]
+            .into_iter()
+            .flat_map(Rule::defaults);
+        let kernel = rules.map(Change::SetRule).chain(kernel).collect();
         let this = Self {
             kernel: RefCell::new(kernel),
             live: RefCell::new(live),
@@ -463,6 +467,8 @@ fn rules_and_tos_are_noted() {
     };
     let mut tos = Route::new("15.0.0.0/8".parse().unwrap(), Vec::new());
     (tos.tos, tos.kind) = (0x10, RouteKind::Blackhole);
+    let main = Rule::defaults(Family::Ip6).nth(1).unwrap();
+    bench.kernel.borrow_mut().push(Change::DelRule(main));
     bench.kernel.borrow_mut().push(Change::SetRule(rule));
     bench
         .kernel
@@ -475,6 +481,7 @@ fn rules_and_tos_are_noted() {
         [
             "IPv4 rule 100: from 192.0.2.0/24 lookup 100: rules beyond the default ones are not \
              honoured",
+            "IPv6 rule 32766: from all lookup main is not there: it is honoured all the same",
             "route 15.0.0.0/8 tos 0x10 of table main: TOS and source are not honoured",
         ]
     );

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::TableId;
+use crate::Family;
 
 /// A rule that chooses a routing table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -44,6 +45,26 @@ impl Rule {
             _ => return false,
         };
         self.condition.is_empty() && self.table == Some(table)
+    }
+
+    /// The rules of a family that every kernel starts with.
+    pub fn defaults(family: Family) -> impl Iterator<Item = Self> {
+        let ipv6 = family == Family::Ip6;
+        let rule = move |(priority, table)| Self {
+            ipv6,
+            priority,
+            table: Some(table),
+            condition: String::new(),
+        };
+        let rules = [
+            (0, TableId::LOCAL),
+            (32766, TableId::MAIN),
+            (32767, TableId::DEFAULT),
+        ];
+        rules
+            .into_iter()
+            .map(rule)
+            .filter(|rule: &Self| rule.is_default())
     }
 }
 
