@@ -227,6 +227,11 @@ impl Ironlane for Service {
         _: Request<proto::ClearStatsRequest>,
     ) -> Answer<proto::ClearStatsResponse> {
         blocking(&self.state, State::clear).await?;
+        let mirror = &self.state.parts.mirror;
+        mirror
+            .with(|state| state.clear_counters())
+            .await
+            .map_err(gone)?;
         Ok(Response::new(proto::ClearStatsResponse {}))
     }
 
@@ -238,7 +243,7 @@ impl Ironlane for Service {
         let latency = self.state.parts.mirror.with(move |state| {
             let latency = state.status().latency;
             if clear {
-                state.clear_counters();
+                state.clear_latency();
             }
             latency
         });

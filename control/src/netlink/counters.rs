@@ -130,4 +130,30 @@ impl Counters {
     pub fn clear(&mut self) {
         *self = Self::new();
     }
+
+    /// Forgets how long changes took, and nothing else.
+    pub fn clear_latency(&mut self) {
+        self.latency_ns.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latency_is_cleared_by_itself_or_with_the_rest() {
+        let mut counters = Counters::new();
+        counters.message(24);
+        counters.totals.commits = 1;
+        counters.visible(1, Duration::from_micros(80));
+        counters.clear_latency();
+        assert_eq!(counters.latency(), Latency::default());
+        assert_eq!((counters.totals.commits, counters.messages().len()), (1, 1));
+        counters.visible(1, Duration::from_micros(80));
+        counters.clear();
+        assert_eq!(counters.latency(), Latency::default());
+        assert_eq!(counters.totals, Totals::default());
+        assert!(counters.messages().is_empty());
+    }
 }

@@ -92,6 +92,11 @@ impl MirrorState {
         self.counters.clear();
     }
 
+    /// Forgets how long changes took; all else counts on.
+    pub fn clear_latency(&mut self) {
+        self.counters.clear_latency();
+    }
+
     /// Says which port stands behind an interface, or that its MAC or MTU is another.
     pub fn bind_port(&mut self, ifindex: IfIndex, binding: PortBinding) {
         self.rib.bind_port(ifindex, binding);
