@@ -99,7 +99,7 @@ impl Counters {
     /// Times `changes` changes that became visible together.
     pub fn visible(&mut self, changes: u64, after: Duration) {
         let ns = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX).max(1);
-        self.latency_ns.saturating_record(ns);
+        self.latency_ns.saturating_record_n(ns, changes);
         self.totals.coalesced += changes.saturating_sub(1);
     }
 
@@ -140,6 +140,17 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_change_of_a_commit_is_timed() {
+        let mut counters = Counters::new();
+        counters.visible(99, Duration::from_micros(50));
+        counters.visible(1, Duration::from_millis(5));
+        let latency = counters.latency();
+        assert_eq!((latency.count, counters.totals.coalesced), (100, 98));
+        assert!((50_000..51_000).contains(&latency.p99_ns), "{latency:?}");
+        assert!(latency.max_ns >= 5_000_000, "{latency:?}");
+    }
 
     #[test]
     fn latency_is_cleared_by_itself_or_with_the_rest() {
