@@ -5,12 +5,13 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ironlane_control::exception::{
     ExceptionHandle, ExceptionThread, InjectDrop, Links, Namespace, PortTap, Tap, TapDrop, TapSpec,
 };
-use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, PortConfig};
+use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, PolicerConfig, PortConfig};
 use ironlane_dataplane::eal::{CpuList, Eal, EalConfig, Mbuf, MbufBatch, Mempool, RingPort};
 use ironlane_dataplane::reason::{DropReason, PuntPriority, PuntReason};
 use ironlane_fib::{Adjacency, AdjacencyKind, Nexthop, Tables, VrfId, Writer};
@@ -416,4 +417,43 @@ fn a_flood_does_not_cost_one_bgp_keepalive() {
         "the flood was one: {policed} of {flood} policed"
     );
     rig.stop();
+}
+
+/// Lcores run on when the thread is to stop, and punt faster than taps take frames.
+#[test]
+fn a_flood_does_not_keep_the_thread_from_stopping() {
+    let _guard = ONE_AT_A_TIME.lock();
+    let Some(mut rig) = Rig::start("ex5") else {
+        return;
+    };
+    let (reason, rate_pps) = (PuntReason::TtlExpired, 50_000_000);
+    rig.dataplane.as_ref().unwrap().set_policer(PolicerConfig {
+        reason,
+        rate_pps,
+        burst: None,
+    });
+    let expired = ip4([198, 51, 100, 7], 1, 17, &[0; 26]);
+    let thread = rig.thread.take().unwrap();
+    let stopped = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let stopper = scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(200));
+            let start = Instant::now();
+            thread.stop();
+            // Relaxed: tells to end, and guards nothing.
+            stopped.store(true, Ordering::Relaxed);
+            start.elapsed()
+        });
+        while !stopped.load(Ordering::Relaxed) {
+            for _ in 0..64 {
+                rig.arrive(&expired);
+            }
+            rig.left();
+        }
+        let took = stopper.join().unwrap();
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    });
+    let report = rig.dataplane.take().unwrap().stop();
+    assert!(report.is_clean(), "{:?} {:?}", report.pools, report.failed);
+    assert!(rig.links.find("p0").unwrap().is_none(), "the tap is gone");
 }

@@ -34,7 +34,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ironlane_dataplane::eal::{BURST_MAX, Mbuf, MbufBatch};
 use ironlane_dataplane::lcore::{ExceptionChannel, Waker};
@@ -55,6 +55,9 @@ const FRAME_MAX: usize = 65_536 + 32;
 
 /// Longest sleep. Nothing depends on it: work and stop both wake the thread.
 const SLEEP: Duration = Duration::from_secs(10);
+
+/// Longest time for which a thread that is to stop serves what is still punted.
+const LAST_PUNTS: Duration = Duration::from_millis(500);
 
 /// Ethernet header and one VLAN tag: what a frame may have beyond the MTU.
 const FRAME_OVERHEAD: u32 = 14 + 4;
@@ -167,7 +170,8 @@ impl ExceptionThread {
         self.handle.as_ref().is_some_and(|h| !h.is_finished())
     }
 
-    /// Ends the thread: what is on the punt rings still reaches its tap; then the taps go.
+    /// Ends the thread: what is on the punt rings still reaches its tap, unless lcores go on to
+    /// fill them; then the taps go.
     pub fn stop(mut self) {
         self.end();
     }
@@ -235,13 +239,14 @@ struct Worker {
 impl Worker {
     fn run(&mut self) {
         let mut scratch = vec![0; FRAME_MAX];
+        let mut ending = Ending::default();
         loop {
             // Looked at before the rings: what was on them when `stop` was set is still served.
             let stop = self.shared.stop.load(Ordering::Acquire);
             self.shared.counters.round();
             let punted = self.serve_punts();
             if stop {
-                if !punted {
+                if ending.is_over(punted, Instant::now()) {
                     break;
                 }
                 continue;
@@ -377,6 +382,19 @@ impl Worker {
     }
 }
 
+/// When a thread that is to stop has served enough: lcores run on, and may be flooded. What is
+/// left then goes with the rings.
+#[derive(Default)]
+struct Ending(Option<Instant>);
+
+impl Ending {
+    /// `punted` says whether there was anything to serve.
+    fn is_over(&mut self, punted: bool, now: Instant) -> bool {
+        let end = *self.0.get_or_insert(now + LAST_PUNTS);
+        !punted || now >= end
+    }
+}
+
 impl TapState {
     /// What a write that failed is counted as.
     fn refusal(&mut self, error: &io::Error) -> TapDrop {
@@ -416,4 +434,19 @@ fn frame<'a>(mbuf: &'a Mbuf, joined: &'a mut Vec<u8>) -> &'a [u8] {
 /// Whether the frame carries a VLAN tag.
 fn is_tagged(frame: &[u8]) -> bool {
     matches!(frame[12..14], [0x81, 0x00] | [0x88, 0xa8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_is_to_stop_serves_what_there_is_but_not_for_ever() {
+        let now = Instant::now();
+        let mut ending = Ending::default();
+        assert!(!ending.is_over(true, now));
+        assert!(ending.is_over(false, now), "nothing is left");
+        assert!(!ending.is_over(true, now + LAST_PUNTS / 2));
+        assert!(ending.is_over(true, now + LAST_PUNTS), "more keeps coming");
+    }
 }
