@@ -300,7 +300,7 @@ impl Assembly<'_> {
             counters: Arc::clone(&counters),
             waker: exception_waker,
             senders,
-            turn: 0,
+            turns: Default::default(),
         };
         let (mut ports, mut infos) = (Vec::new(), Vec::new());
         for port in started {

@@ -31,24 +31,54 @@ pub struct ExceptionChannel {
     pub(crate) waker: Arc<Waker>,
     /// The lcore that sends by a port, for each port.
     pub(crate) senders: [Option<u8>; PORTS_MAX],
-    /// The lcore whose rings are looked at first next time.
-    pub(crate) turn: usize,
+    pub(crate) turns: Turns,
+}
+
+/// Whose rings are looked at first next time, for each priority by itself: if they shared one
+/// turn, the priorities asked for in between would give some lcores the first place always.
+#[derive(Debug, Default)]
+pub(crate) struct Turns([usize; PuntPriority::COUNT]);
+
+impl Turns {
+    /// Calls `take` for each of `lcores`, the one whose turn it is first, until it says that there
+    /// is no more room. It tells how many it took, too: the first lcore that gave some is the last
+    /// one next time.
+    fn serve(
+        &mut self,
+        priority: PuntPriority,
+        lcores: usize,
+        mut take: impl FnMut(usize) -> (usize, bool),
+    ) {
+        let turn = &mut self.0[priority.index()];
+        let first = *turn;
+        let mut served = false;
+        for offset in 0..lcores {
+            let lcore = (first + offset) % lcores;
+            let (taken, room) = take(lcore);
+            if taken > 0 && !served {
+                served = true;
+                *turn = (lcore + 1) % lcores;
+            }
+            if !room {
+                return;
+            }
+        }
+    }
 }
 
 impl ExceptionChannel {
     /// Adds punted packets of one priority to `batch`, as far as there is room; lcores take
     /// turns. Returns how many.
     pub fn punted(&mut self, priority: PuntPriority, batch: &mut MbufBatch) -> usize {
-        let lcores = self.punts.len();
         let before = batch.len();
-        for offset in 0..lcores {
-            if batch.is_full() {
-                break;
-            }
-            let lcore = (self.turn + offset) % lcores;
-            self.punts[lcore][priority.index()].dequeue(batch);
+        if batch.is_full() {
+            return 0;
         }
-        self.turn = (self.turn + 1) % lcores.max(1);
+        let Self { punts, turns, .. } = self;
+        turns.serve(priority, punts.len(), |lcore| {
+            let taken = punts[lcore][priority.index()].dequeue(batch);
+            (taken, !batch.is_full())
+        });
         batch.len() - before
     }
 
@@ -134,5 +164,68 @@ impl ExceptionChannel {
 impl Drop for ExceptionChannel {
     fn drop(&mut self) {
         self.spare.free();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BURST: usize = 64;
+
+    /// Takes a burst of `priority`; tells who gave how many.
+    fn burst(turns: &mut Turns, priority: PuntPriority, rings: &mut [usize]) -> Vec<usize> {
+        let mut gave = vec![0; rings.len()];
+        let mut room = BURST;
+        turns.serve(priority, rings.len(), |lcore| {
+            let taken = rings[lcore].min(room);
+            (rings[lcore], room) = (rings[lcore] - taken, room - taken);
+            gave[lcore] = taken;
+            (taken, room > 0)
+        });
+        gave
+    }
+
+    #[test]
+    fn every_lcore_is_served_whoever_floods_and_whatever_is_asked_for_between() {
+        for lcores in [2, 4] {
+            for flooded in 1..1_u32 << lcores {
+                let floods = |lcore: usize| flooded >> lcore & 1 == 1;
+                let mut turns = Turns::default();
+                let mut total = vec![0; lcores];
+                let rounds = 12 * lcores;
+                for _ in 0..rounds {
+                    // As a round of the exception thread: the urgent rings are asked for first,
+                    // and have nothing.
+                    for idle in [PuntPriority::High, PuntPriority::Medium] {
+                        burst(&mut turns, idle, &mut vec![0; lcores]);
+                    }
+                    for _ in 0..2 {
+                        let full = |lcore| if floods(lcore) { 1000 } else { 0 };
+                        let mut rings: Vec<_> = (0..lcores).map(full).collect();
+                        let gave = burst(&mut turns, PuntPriority::Low, &mut rings);
+                        for (sum, gave) in total.iter_mut().zip(gave) {
+                            *sum += gave;
+                        }
+                    }
+                }
+                let share = 2 * rounds * BURST / flooded.count_ones() as usize;
+                for (lcore, &got) in total.iter().enumerate() {
+                    let fair = if floods(lcore) { share } else { 0 };
+                    let off = got.abs_diff(fair);
+                    assert!(off <= BURST, "{lcores} lcores, {flooded:b}: {total:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_turn_stays_where_nothing_was_taken() {
+        let mut turns = Turns::default();
+        let low = PuntPriority::Low;
+        burst(&mut turns, low, &mut [0, 0]);
+        assert_eq!(burst(&mut turns, low, &mut [64, 64]), [64, 0]);
+        burst(&mut turns, low, &mut [0, 0]);
+        assert_eq!(burst(&mut turns, low, &mut [64, 64]), [0, 64]);
     }
 }
