@@ -10,8 +10,8 @@ pub enum EalError {
     /// Fewer hugepages are free than asked for.
     #[error(
         "{wanted_mib} MiB of hugepages wanted, {free} pages of {page_kib} kB are free \
-         ({total} reserved); run: sysctl -w vm.nr_hugepages={cure}, or set memory = \"no-huge\" to \
-         try things out"
+         ({total} reserved); run: sysctl -w vm.nr_hugepages={cure}, or set [dpdk] hugepages = \
+         false to try things out"
     )]
     NoHugepages {
         /// Memory asked for.
@@ -26,12 +26,14 @@ pub enum EalError {
         cure: u64,
     },
     /// The kernel was built without hugepages.
-    #[error("this kernel has no hugepages (/sys/kernel/mm/hugepages); set memory = \"no-huge\"")]
+    #[error(
+        "this kernel has no hugepages (/sys/kernel/mm/hugepages); set [dpdk] hugepages = false"
+    )]
     HugepagesUnsupported,
     /// Hugepages in files, and no file system for them.
     #[error(
-        "no hugetlbfs is mounted, which a file_prefix needs; run: mkdir -p /dev/hugepages && \
-         mount -t hugetlbfs nodev /dev/hugepages, or leave file_prefix out"
+        "no hugetlbfs is mounted, which [dpdk] in_memory = false needs; run: mkdir -p /dev/hugepages \
+         && mount -t hugetlbfs nodev /dev/hugepages, or set [dpdk] in_memory = true"
     )]
     NoHugetlbfs,
     /// A CPU that does not exist, or that this process may not use.
@@ -178,4 +180,26 @@ pub(super) fn strerror(errno: i32) -> String {
 pub(super) fn errno() -> i32 {
     // SAFETY: reads a thread-local integer.
     unsafe { c::il_errno() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cures_name_keys_that_there_are() {
+        let few = EalError::NoHugepages {
+            wanted_mib: 512,
+            free: 0,
+            total: 0,
+            page_kib: 2048,
+            cure: 256,
+        };
+        for error in [few, EalError::HugepagesUnsupported] {
+            let told = error.to_string();
+            assert!(told.contains("set [dpdk] hugepages = false"), "{told}");
+        }
+        let told = EalError::NoHugetlbfs.to_string();
+        assert!(told.contains("set [dpdk] in_memory = true"), "{told}");
+    }
 }
