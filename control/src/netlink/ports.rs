@@ -90,6 +90,15 @@ impl PortWatch {
         }
     }
 
+    /// Whole lists name no other links than those that `exists` knows: the rest went unseen.
+    pub fn sweep(&mut self, exists: impl Fn(IfIndex) -> bool) {
+        let known = self.links.keys().copied();
+        let gone: Vec<_> = known.filter(|&ifindex| !exists(ifindex)).collect();
+        for ifindex in gone {
+            self.see(&Change::DelLink(ifindex));
+        }
+    }
+
     fn set(&mut self, link: &Link) -> bool {
         let new = Seen {
             up: link.up,

@@ -200,7 +200,7 @@ impl Sync {
         };
         if run.ended.is_some() {
             if idle {
-                self.end(rib, totals, now)?;
+                self.end(rib, ports, totals, now)?;
             }
             return Ok(idle);
         }
@@ -257,6 +257,7 @@ impl Sync {
     fn end(
         &mut self,
         rib: &mut Rib,
+        ports: &mut PortWatch,
         totals: &mut Totals,
         now: Instant,
     ) -> Result<(), NetlinkError> {
@@ -280,6 +281,9 @@ impl Sync {
         } else {
             let swept = rib.sync_end(run.kind) as u64;
             totals.swept += swept;
+            if run.kind == ObjectKind::Links {
+                ports.sweep(|ifindex| rib.link(ifindex).is_some());
+            }
             totals.unconfirmed += run.unconfirmed;
             if swept > 0 {
                 tracing::debug!(kind = ?run.kind, swept, "gone without an event");
@@ -361,5 +365,39 @@ pub(super) fn kind_of(change: &Change) -> ObjectKind {
         Change::SetRule(r) | Change::DelRule(r) => {
             ObjectKind::Rules(if r.ipv6 { Family::Ip6 } else { Family::Ip4 })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use ironlane_fib::{PortId, VrfId};
+    use ironlane_rib::{IfIndex, Link};
+
+    use super::*;
+    use crate::netlink::PortChange;
+
+    #[test]
+    fn a_tap_that_went_unseen_is_told_to_its_port_by_the_next_list() {
+        let (sender, told) = mpsc::channel();
+        let mut ports = PortWatch::new(Box::new(move |event| sender.send(event).unwrap()));
+        let mut rib = Rib::new(VrfId::DEFAULT);
+        let mut totals = Totals::default();
+        // The kernel never had it, as if its end had been among events that were lost.
+        let tap = IfIndex(i32::MAX as u32);
+        let link = Change::SetLink(Link::new(tap));
+        ports.see(&link);
+        ports.bind(tap, PortId(3));
+        rib.apply(link);
+        let mut sync = Sync::new(Dumper::open().unwrap(), Duration::ZERO, None);
+        while !sync.is_first_done() {
+            let now = Instant::now();
+            sync.step(&mut rib, &mut ports, &mut totals, true, now)
+                .unwrap();
+        }
+        let changes: Vec<_> = told.try_iter().map(|e| (e.port.0, e.change)).collect();
+        let expected = [(3, PortChange::Admin(false)), (3, PortChange::Gone)];
+        assert_eq!(changes, expected);
     }
 }

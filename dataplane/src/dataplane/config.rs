@@ -102,7 +102,7 @@ pub struct RingSizes {
 impl Default for RingSizes {
     fn default() -> Self {
         Self {
-            punt: [1023, 1023, 255],
+            punt: [1023; 3],
             inject: 1023,
             handoff: 1023,
         }
