@@ -1,8 +1,10 @@
 //! Logs: to journald where it listens, else to standard error; levels changeable while running.
 
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nix::sys::stat::fstat;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -21,8 +23,8 @@ pub struct LogControl {
 impl LogControl {
     /// Starts logging at `level` for the whole process; call once.
     ///
-    /// A service of systemd (`JOURNAL_STREAM` is set) logs to journald with its fields, anything
-    /// else to standard error.
+    /// A service of systemd whose standard error is journald's logs there with its fields,
+    /// anything else to standard error.
     pub fn start(level: &str) -> Result<Self, String> {
         check_level(level)?;
         let (filter, handle) = reload::Layer::new(filter(level)?);
@@ -81,8 +83,19 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
 }
 
 fn journal() -> Option<tracing_journald::Layer> {
-    std::env::var_os("JOURNAL_STREAM")?;
-    tracing_journald::layer().ok()
+    let stream = std::env::var("JOURNAL_STREAM").ok()?;
+    is_stream(&stream, std::io::stderr())
+        .then(|| tracing_journald::layer().ok())
+        .flatten()
+}
+
+/// Whether `JOURNAL_STREAM` (device and inode, see systemd.exec(5)) is about this file. A process
+/// that a service starts inherits the variable, though its standard error may lead elsewhere.
+fn is_stream(stream: &str, file: impl AsFd) -> bool {
+    let wanted = stream
+        .split_once(':')
+        .and_then(|(device, inode)| Some((device.parse().ok()?, inode.parse().ok()?)));
+    fstat(file).is_ok_and(|found| wanted == Some((found.st_dev, found.st_ino)))
 }
 
 /// Checks a level or a list of `target=level`, since a mistyped level would silently be taken
@@ -107,7 +120,25 @@ pub fn check_level(level: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LogControl, check_level};
+    use std::os::unix::fs::MetadataExt;
+
+    use super::{LogControl, check_level, is_stream};
+
+    #[test]
+    fn only_the_stream_that_journald_gave_is_journalds() {
+        let file = tempfile::tempfile().unwrap();
+        let there = file.metadata().unwrap();
+        let (device, inode) = (there.dev(), there.ino());
+        assert!(is_stream(&format!("{device}:{inode}"), &file));
+        for other in [
+            format!("{device}:{}", inode + 1),
+            format!("{}:{inode}", device + 1),
+            inode.to_string(),
+            String::new(),
+        ] {
+            assert!(!is_stream(&other, &file), "{other:?}");
+        }
+    }
 
     #[test]
     fn levels_and_directives_are_told_from_typing_errors() {

@@ -276,6 +276,21 @@ fn a_stop_in_the_midst_of_a_verify_ends_the_lcores_first() {
 }
 
 #[test]
+fn logs_go_where_they_are_seen_though_journalds_variable_is_inherited() {
+    if !alone() {
+        return;
+    }
+    let case = Case::new(PORTS);
+    let mut running = case.started_with(&[("JOURNAL_STREAM", "8:1")]);
+    assert_eq!(running.signal(SIGTERM), Some(0));
+    let told = running.told();
+    assert!(
+        told.contains("ironlane") && told.contains("stopped"),
+        "{told}"
+    );
+}
+
+#[test]
 fn rules_that_are_not_honoured_are_told_however_they_came() {
     if !alone() {
         return;

@@ -82,7 +82,14 @@ impl Case {
 
     /// Starts it and waits until it answers.
     pub fn started(&self) -> Daemon {
-        let mut child = self.command().stderr(Stdio::piped()).spawn().unwrap();
+        self.started_with(&[])
+    }
+
+    /// That, with more in its environment.
+    pub fn started_with(&self, environment: &[(&str, &str)]) -> Daemon {
+        let mut command = self.command();
+        command.envs(environment.iter().copied());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let end = Instant::now() + Duration::from_secs(60);
         while std::os::unix::net::UnixStream::connect(self.socket()).is_err() {
             let ended = child.try_wait().unwrap();
