@@ -97,6 +97,10 @@ pub enum DaemonError {
 /// `file` is where `config` came from. Blocks; must not be called on an async runtime.
 pub fn run(config: Config, file: &Path) -> Result<(), DaemonError> {
     let log = LogControl::start(&config.daemon.log).map_err(DaemonError::Log)?;
+    // First of all: without root even the lock fails, by a message that leads nowhere.
+    if let Some(lack) = machine::not_root() {
+        return Err(DaemonError::Machine(vec![lack]));
+    }
     let lock = RunLock::take(&config.daemon.run_dir)?;
     let lacks = machine::check(&config);
     if !lacks.is_empty() {

@@ -73,6 +73,21 @@ fn a_group_that_is_not_there() {
     }
 }
 
+/// Without root even the lock of the run folder would fail, by a message that leads nowhere.
+#[test]
+fn a_user_without_rights() {
+    if alone() {
+        let case = Case::new(PORT);
+        let run = case.folder.path().join("run");
+        let case = case.replaced(&format!("run_dir = {run:?}"), "run_dir = \"/proc/no/run\"");
+        // A new user namespace without a mapping: everybody is nobody there.
+        case.refused_within(
+            &["unshare", "-U"],
+            "taps and namespaces need root; run: sudo",
+        );
+    }
+}
+
 #[test]
 fn a_second_daemon() {
     if alone() {

@@ -21,10 +21,7 @@ const SHARED_DRIVERS: [&str; 3] = ["mlx4_core", "mlx5_core", "mana"];
 /// Everything that this machine lacks for `config`, one line each with its cure; empty if it can
 /// run. Needs no privileges to ask, and changes nothing.
 pub fn check(config: &Config) -> Vec<String> {
-    let mut lacks = Vec::new();
-    if !geteuid().is_root() {
-        lacks.push("taps and namespaces need root; run: sudo ironlane ...".into());
-    }
+    let mut lacks = Vec::from_iter(not_root());
     if !Path::new("/dev/net/tun").exists() {
         lacks.push("/dev/net/tun is not there, taps cannot be made; run: modprobe tun".into());
     }
@@ -39,6 +36,12 @@ pub fn check(config: &Config) -> Vec<String> {
     }
     taps(config, &mut lacks);
     lacks
+}
+
+/// What is wrong if this is not root.
+pub fn not_root() -> Option<String> {
+    let lack = "taps and namespaces need root; run: sudo ironlane ...";
+    (!geteuid().is_root()).then(|| lack.to_owned())
 }
 
 fn cpus(config: &Config, lacks: &mut Vec<String>) {
@@ -69,7 +72,8 @@ fn hugepages(config: &Config, lacks: &mut Vec<String>) {
         return;
     }
     let wanted = u64::from(config.dpdk.memory_mib);
-    let (mut free, mut total) = (0, 0);
+    let page_kib = default_page_kib();
+    let (mut free, mut total, mut reserved) = (0, 0, 0);
     for entry in std::fs::read_dir("/sys/kernel/mm/hugepages")
         .into_iter()
         .flatten()
@@ -88,15 +92,33 @@ fn hugepages(config: &Config, lacks: &mut Vec<String>) {
         };
         free += count("free_hugepages") * kib / 1024;
         total += count("nr_hugepages") * kib / 1024;
+        if kib == page_kib {
+            reserved = count("nr_hugepages");
+        }
     }
     if free < wanted {
         lacks.push(format!(
             "[dpdk] memory_mib: {wanted} MiB of hugepages are asked for, {free} of {total} MiB are \
              free; run: sysctl -w vm.nr_hugepages={} (or set [dpdk] hugepages = false to try things \
              out)",
-            (total - free + wanted).div_ceil(2)
+            pages(reserved, wanted - free, page_kib)
         ));
     }
+}
+
+/// The size of the pages that `vm.nr_hugepages` counts.
+fn default_page_kib() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let size = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Hugepagesize:"));
+    let size = size.and_then(|s| s.trim().strip_suffix(" kB")?.parse().ok());
+    size.filter(|&kib| kib > 0).unwrap_or(2048)
+}
+
+/// How many pages there must be, `reserved` of which there are, for so much more memory.
+fn pages(reserved: u64, more_mib: u64, page_kib: u64) -> u64 {
+    reserved + (more_mib * 1024).div_ceil(page_kib)
 }
 
 fn namespaces(config: &Config, lacks: &mut Vec<String>) {
@@ -230,7 +252,7 @@ fn ranges(cpus: &[u16]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Config;
-    use super::{check, ranges};
+    use super::{check, pages, ranges};
 
     fn lacks(text: &str) -> Vec<String> {
         let base = "lcores.cpus = 0\ndpdk.hugepages = false\n";
@@ -266,6 +288,12 @@ mod tests {
     fn more_hugepages_than_there_are_come_with_the_command_to_get_them() {
         let lacks = lacks("lcores.cpus = 0\ndpdk.memory_mib = 1048576");
         assert!(told(&lacks, "run: sysctl -w vm.nr_hugepages="), "{lacks:?}");
+    }
+
+    #[test]
+    fn hugepages_are_counted_in_their_size() {
+        assert_eq!(pages(10, 99, 2048), 60);
+        assert_eq!(pages(1, 1500, 1 << 20), 3, "of 1 GiB");
     }
 
     #[test]

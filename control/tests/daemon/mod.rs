@@ -70,8 +70,20 @@ impl Case {
 
     /// Runs it; it must fail with a message that contains `wanted`, and leave nothing.
     pub fn refused(&self, wanted: &str) {
+        self.refused_within(&[], wanted);
+    }
+
+    /// That, with the program run by another one.
+    pub fn refused_within(&self, runner: &[&str], wanted: &str) {
         let before = interfaces();
-        let Output { status, stderr, .. } = self.command().output().unwrap();
+        let mut command = self.command();
+        if let [program, arguments @ ..] = runner {
+            let mut by = Command::new(program);
+            by.args(arguments).arg(command.get_program());
+            by.args(command.get_args()).env_remove("JOURNAL_STREAM");
+            command = by;
+        }
+        let Output { status, stderr, .. } = command.output().unwrap();
         let told = String::from_utf8_lossy(&stderr);
         assert_eq!(status.code(), Some(1), "{told}");
         assert!(told.contains(wanted), "wanted: {wanted}\ntold: {told}");
