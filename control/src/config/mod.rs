@@ -159,12 +159,14 @@ fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Config {
             &names.collect::<Vec<_>>(),
         )
     };
+    let daemon = Daemon::read(&single(&daemon::SECTION));
+    let ports = ports(reader, document, &daemon);
     Config {
-        daemon: Daemon::read(&single(&daemon::SECTION)),
+        daemon,
         dpdk: Dpdk::read(&single(&dpdk::SECTION)),
         mempool: Mempool::read(&single(&dpdk::MEMPOOL_SECTION)),
         lcores: Lcores::read(&single(&lcores::SECTION), &single(&lcores::IDLE_SECTION)),
-        ports: ports(reader, document),
+        ports,
         punt: policers(reader, document),
         mirror: Mirror::read(&single(&mirror::SECTION)),
         neighbour: Neighbour::read(&single(&mirror::NEIGHBOUR_SECTION)),
@@ -190,7 +192,7 @@ fn known_sections(reader: &Reader<'_>, document: &DeTable<'_>) {
     }
 }
 
-fn ports(reader: &Reader<'_>, document: &DeTable<'_>) -> Vec<Port> {
+fn ports(reader: &Reader<'_>, document: &DeTable<'_>, daemon: &Daemon) -> Vec<Port> {
     let Some(value) = reader::get(document, "port") else {
         return Vec::new();
     };
@@ -198,7 +200,8 @@ fn ports(reader: &Reader<'_>, document: &DeTable<'_>) -> Vec<Port> {
         reader.fault(&value.span(), "ports are written [[port]], in two brackets");
         return Vec::new();
     };
-    let mut ports = Vec::new();
+    let mut ports: Vec<Port> = Vec::new();
+    let mut ends = Vec::new();
     let mut seen: HashMap<(&str, String), Range<usize>> = HashMap::new();
     for item in items {
         let title = port::SECTION.title();
@@ -228,7 +231,21 @@ fn ports(reader: &Reader<'_>, document: &DeTable<'_>) -> Vec<Port> {
                 seen.insert((what, value), table.span_of(key));
             }
         }
+        if let Some(end) = port.kernel_end() {
+            ends.push((table.span_of("device"), end));
+        }
         ports.push(port);
+    }
+    for (span, (netns, name)) in ends.iter().filter(|(_, end)| end.0 == daemon.netns_path()) {
+        if let Some(port) = ports.iter().find(|port| port.tap.as_str() == name) {
+            let netns = netns.as_ref().map_or("[daemon] netns", |_| "peer_netns");
+            let message = format!(
+                "[[port]] device: its kernel end {name} is in the way of the tap of port {}; give \
+                 it another iface or peer_name, or set {netns}",
+                port.name
+            );
+            reader.fault(span, message);
+        }
     }
     if let Some(first) = items.get(PORTS_MAX) {
         let count = items.len();

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 /// The name of a Linux interface: 1 to 15 bytes, no `/`, `:`, space or control character, not `.` or
-/// `..` (what the kernel's `dev_valid_name` accepts).
+/// `..` (what the kernel's `dev_valid_name` accepts). No `%` either: the kernel makes another name
+/// of that, as `tap0` of `tap%d`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IfName(String);
 
@@ -21,7 +22,7 @@ impl FromStr for IfName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+        let bad = |c: char| matches!(c, '/' | ':' | '%') || c.is_whitespace() || c.is_control();
         if text.is_empty() {
             Err("an interface needs a name".into())
         } else if text.len() > 15 {
@@ -121,6 +122,7 @@ mod tests {
             "eth0:1",
             "abcdefghijklmnop",
             "a\tb",
+            "tap%d",
         ] {
             assert!(bad.parse::<IfName>().is_err(), "{bad:?}");
         }

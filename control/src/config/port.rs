@@ -195,6 +195,16 @@ impl Peer {
 }
 
 impl Port {
+    /// Where the kernel end of a `net_tap` device is at last, and its name there, if that is known.
+    pub(super) fn kernel_end(&self) -> Option<(Option<PathBuf>, String)> {
+        let born = self.device.arg("iface");
+        let born = born.filter(|_| self.device.driver() == Some("net_tap"))?;
+        let peer = self.peer.as_ref();
+        let name = peer.and_then(|peer| peer.name.as_ref());
+        let name = name.map_or(born, IfName::as_str);
+        Some((peer.and_then(Peer::netns_path), name.to_owned()))
+    }
+
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
         let name: Option<IfName> = table.parsed("name");
         let device: Option<Device> = table.parsed("device");

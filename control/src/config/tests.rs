@@ -247,6 +247,17 @@ fn each_fault_has_its_message() {
             "5:12: [[port]] peer_mac: 02:00:00:00:00:01 is the port's own; the two ends must differ",
         ),
         (
+            "[[port]]\nname = \"p0\"\ndevice = \"net_tap0,iface=p0\"",
+            "3:10: [[port]] device: its kernel end p0 is in the way of the tap of port p0; give it \
+             another iface or peer_name, or set [daemon] netns",
+        ),
+        (
+            "[daemon]\nnetns = \"r\"\n[[port]]\nname = \"p0\"\ndevice = \"net_tap0,iface=il0\"\n\
+             peer_netns = \"r\"\npeer_name = \"p0\"",
+            "5:10: [[port]] device: its kernel end p0 is in the way of the tap of port p0; give it \
+             another iface or peer_name, or set peer_netns",
+        ),
+        (
             &second("name = \"p0\"\ndevice = \"net_null0\"\ntap = \"x\""),
             "5:8: [[port]] name: name p0 is already that of the port at line 2",
         ),
@@ -356,4 +367,15 @@ fn every_configuration_of_the_project_is_good() {
         checked >= 4,
         "only {checked} configurations found in {folder}"
     );
+}
+
+#[test]
+fn a_kernel_end_elsewhere_may_have_the_name_of_a_tap() {
+    for text in [
+        "[daemon]\nnetns = \"r\"\n[[port]]\nname = \"p0\"\ndevice = \"net_tap0,iface=p0\"",
+        "[[port]]\nname = \"p0\"\ndevice = \"net_tap0,iface=p0\"\npeer_netns = \"h\"",
+        "[[port]]\nname = \"p0\"\ndevice = \"net_tap0,iface=p0\"\npeer_name = \"h0\"",
+    ] {
+        Config::parse("r.toml", text).unwrap();
+    }
 }
