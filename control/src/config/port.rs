@@ -225,6 +225,21 @@ impl Port {
                 );
             }
         }
+        let has_peer = PEER_KEYS.into_iter().any(|key| table.has(key));
+        if let Some(device) = device.as_ref().filter(|_| is_net_tap) {
+            match device.arg("iface").map(str::parse::<IfName>) {
+                Some(Err(fault)) => table.fault("device", format!("iface: {fault}")),
+                // DPDK lets the kernel choose a name then, and does not tell which one.
+                None if has_peer => table.fault(
+                    "device",
+                    format!(
+                        "the kernel end that peer_... keys are about needs a name; write {},iface=NAME",
+                        device.id()
+                    ),
+                ),
+                _ => {}
+            }
+        }
         let peer = Peer {
             netns: table.parsed("peer_netns"),
             name: table.parsed("peer_name"),
@@ -240,7 +255,6 @@ impl Port {
                 format!("{theirs} is the port's own; the two ends must differ"),
             );
         }
-        let has_peer = PEER_KEYS.into_iter().any(|key| table.has(key));
         let port = Self {
             tap: tap.or_else(|| name.clone())?,
             name: name?,

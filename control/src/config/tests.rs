@@ -242,9 +242,18 @@ fn each_fault_has_its_message() {
             "4:14: [[port]] peer_netns: only a net_tap device has a kernel end, net_null0 has none",
         ),
         (
-            "[[port]]\nname = \"p0\"\ndevice = \"net_tap0\"\nmac = \"02:00:00:00:00:01\"\n\
+            "[[port]]\nname = \"p0\"\ndevice = \"net_tap0,iface=h0\"\nmac = \"02:00:00:00:00:01\"\n\
              peer_mac = \"02:00:00:00:00:01\"",
             "5:12: [[port]] peer_mac: 02:00:00:00:00:01 is the port's own; the two ends must differ",
+        ),
+        (
+            "[[port]]\nname = \"p0\"\ndevice = \"net_tap3\"\npeer_netns = \"h\"",
+            "3:10: [[port]] device: the kernel end that peer_... keys are about needs a name; write \
+             net_tap3,iface=NAME",
+        ),
+        (
+            "[[port]]\nname = \"p0\"\ndevice = \"net_tap0,iface=h%d\"",
+            "3:10: [[port]] device: iface: \"h%d\" is not a name that Linux takes for an interface",
         ),
         (
             "[[port]]\nname = \"p0\"\ndevice = \"net_tap0,iface=p0\"",

@@ -82,8 +82,8 @@ pub fn arrange_peers(config: &Config, ports: &[PortInfo]) -> Result<(), FaceErro
 
 fn peer_spec(port: &Port, info: &PortInfo) -> Option<PeerSpec> {
     let wanted = port.peer.as_ref()?;
-    // DPDK's own name for it, where the device string gives none.
-    let iface = port.device.arg("iface").unwrap_or("dtap0").to_owned();
+    // The configuration has one where it has a peer.
+    let iface = port.device.arg("iface")?.to_owned();
     Some(PeerSpec {
         namespace: wanted
             .netns
