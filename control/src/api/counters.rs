@@ -147,11 +147,12 @@ pub(super) fn stats(sample: &Sample, elapsed: Duration) -> proto::Stats {
         dropped_packets: sum.drops.iter().sum(),
         punted_packets: sum.punts.iter().sum(),
         held_packets: i64::try_from(rings.handoff).unwrap_or(i64::MAX),
+        // The counts of an lcore that did not answer in time may be of the middle of a burst.
         identity_holds: sample
             .lcores
             .lcores
             .iter()
-            .all(|lcore| lcore.identity().holds()),
+            .all(|lcore| !lcore.exact || lcore.identity().holds()),
         punt_ring_packets: rings.punt,
         inject_ring_packets: rings.inject,
         tap_delivered_packets: taps.iter().flat_map(|t| t.delivered).sum(),

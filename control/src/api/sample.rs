@@ -45,9 +45,17 @@ impl Sample {
         }
     }
 
+    /// Whether all lcores answered in time.
+    pub(super) fn is_exact(&self) -> bool {
+        self.lcores.lcores.iter().all(|lcore| lcore.exact)
+    }
+
     /// What was counted since `base`, an earlier sample of the same ports.
     pub(super) fn since(mut self, base: &Self) -> Self {
         self.lcores = self.lcores.since(&base.lcores);
+        for (now, then) in self.lcores.lcores.iter_mut().zip(&base.lcores.lcores) {
+            now.exact &= then.exact;
+        }
         for (now, then) in self.exception.iter_mut().zip(&base.exception) {
             subtract(now, then);
         }

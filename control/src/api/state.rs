@@ -21,6 +21,9 @@ use crate::netlink::MirrorHandle;
 /// Time between two looks at which counters moved.
 const ACTIVITY_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often a clear asks lcores that do not answer in time.
+const CLEAR_TRIES: u32 = 5;
+
 /// What the service answers from.
 pub struct Parts {
     /// The configuration in force.
@@ -120,7 +123,7 @@ impl State {
     /// Counts from now on: what the counters are is subtracted from now on. Underneath they go on,
     /// so that their identity stays exact.
     pub(super) fn clear(&self) {
-        let sample = self.sample();
+        let sample = exact(|| self.sample());
         let devices = ports::device_counts(&self.parts.dataplane);
         let since = sample.at;
         *lock(&self.base) = Base {
@@ -177,6 +180,19 @@ impl State {
     }
 }
 
+/// A sample in which all lcores answered, for what is counted from it on; the last of a few, if the
+/// host holds one up for so long.
+fn exact(mut take: impl FnMut() -> Sample) -> Sample {
+    let mut sample = take();
+    for _ in 1..CLEAR_TRIES {
+        if sample.is_exact() {
+            break;
+        }
+        sample = take();
+    }
+    sample
+}
+
 /// The mirror's thread has ended, so the daemon is about to.
 pub(super) fn gone(error: impl std::fmt::Display) -> Refusal {
     Refusal::unavailable(format!("the daemon is stopping: {error}"))
@@ -198,4 +214,44 @@ pub(super) async fn away<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| Refusal::internal(format!("the answer could not be made: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use ironlane_dataplane::lcore::{CounterSnapshot, LcoreSnapshot, LoopCounts};
+
+    use super::*;
+
+    #[test]
+    fn a_clear_waits_for_lcores_but_not_for_ever() {
+        let sample = |exact| {
+            let lcore = LcoreSnapshot {
+                cpu: 0,
+                running: true,
+                exact,
+                ports: Vec::new(),
+                stages: Vec::new(),
+                turns: LoopCounts::default(),
+            };
+            Sample {
+                at: Instant::now(),
+                lcores: CounterSnapshot {
+                    at: std::time::SystemTime::now(),
+                    lcores: vec![lcore],
+                },
+                exception: Vec::new(),
+            }
+        };
+        let tries = |answers: u32| {
+            let mut asked = 0;
+            let found = exact(|| {
+                asked += 1;
+                sample(asked >= answers)
+            });
+            (asked, found.is_exact())
+        };
+        assert_eq!(tries(1), (1, true));
+        assert_eq!(tries(3), (3, true));
+        assert_eq!(tries(99), (CLEAR_TRIES, false));
+    }
 }

@@ -193,6 +193,18 @@ fn totals_keep_the_identity_after_a_clear() {
         !super::stats(&broken, Duration::ZERO).identity_holds,
         "a packet is missing"
     );
+
+    let mut late = broken.clone();
+    late.lcores.lcores[0].exact = false;
+    assert!(
+        super::stats(&late, Duration::ZERO).identity_holds,
+        "nothing is known of an lcore that did not answer"
+    );
+    let since_late = sample(25).since(&late);
+    assert!(
+        super::stats(&since_late, Duration::ZERO).identity_holds,
+        "nor of the time since then"
+    );
 }
 
 #[test]
