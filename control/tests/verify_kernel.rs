@@ -209,6 +209,19 @@ fn a_kernel_at_work_is_found_clean() {
 }
 
 #[test]
+fn a_namespace_without_its_name_is_still_the_one_that_is_compared() {
+    if !allowed() {
+        return;
+    }
+    let world = with_routes();
+    let name = &world.r.0;
+    mirror::sh(&format!("ip netns del {name} && ip netns add {name}"));
+    let report = look(&world, false);
+    assert!(report.is_clean(), "{report:#?}");
+    assert!(report.summary.routes_checked > 500, "{report:#?}");
+}
+
+#[test]
 fn a_mirror_that_is_gone_is_an_error() {
     if !allowed() {
         return;

@@ -35,5 +35,6 @@ pub use message::{Message, Messages};
 pub use mirror::{Mirror, MirrorHandle};
 pub use options::MirrorOptions;
 pub use ports::{PortChange, PortEvent, PortListener};
+pub(crate) use snapshot::kernel_rib_held;
 pub use snapshot::{kernel_rib, kernel_rib_in};
 pub use state::MirrorState;

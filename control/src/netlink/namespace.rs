@@ -19,3 +19,17 @@ pub(super) fn enter(netns: Option<&Path>) -> Result<(), NetlinkError> {
     let file = File::open(path).map_err(refused)?;
     setns(&file, CloneFlags::CLONE_NEWNET).map_err(|errno| refused(errno.into()))
 }
+
+/// Where this thread is, held by an open file: a path may lead to another one later.
+pub(super) fn here() -> Result<File, NetlinkError> {
+    let path = PathBuf::from("/proc/thread-self/ns/net");
+    File::open(&path).map_err(|source| NetlinkError::Namespace { path, source })
+}
+
+/// Moves this thread, for good, to a namespace that is held open.
+pub(super) fn enter_held(namespace: &File) -> Result<(), NetlinkError> {
+    setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|errno| NetlinkError::Namespace {
+        path: PathBuf::from("of the mirror"),
+        source: errno.into(),
+    })
+}

@@ -1,5 +1,6 @@
 //! The kernel's state, asked for anew and without looking at events: what `verify` compares with.
 
+use std::fs::File;
 use std::path::Path;
 use std::thread;
 
@@ -41,11 +42,29 @@ pub fn kernel_rib_in(
     vrf: VrfId,
     bindings: Vec<(IfIndex, PortBinding)>,
 ) -> Result<Rib, NetlinkError> {
+    on_a_thread(|| {
+        namespace::enter(netns)?;
+        kernel_rib(vrf, bindings)
+    })
+}
+
+/// As [`kernel_rib`], in a network namespace that is held open, if there is one.
+pub(crate) fn kernel_rib_held(
+    namespace: Option<&File>,
+    vrf: VrfId,
+    bindings: Vec<(IfIndex, PortBinding)>,
+) -> Result<Rib, NetlinkError> {
+    on_a_thread(|| {
+        if let Some(namespace) = namespace {
+            namespace::enter_held(namespace)?;
+        }
+        kernel_rib(vrf, bindings)
+    })
+}
+
+fn on_a_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     thread::scope(|scope| {
-        let inside = scope.spawn(|| {
-            namespace::enter(netns)?;
-            kernel_rib(vrf, bindings)
-        });
+        let inside = scope.spawn(work);
         inside
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))

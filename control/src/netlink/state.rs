@@ -1,6 +1,8 @@
 //! What the mirror's thread owns, and what it does in one turn.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ use super::ports::{PortListener, PortWatch};
 use super::refresh::Refresher;
 use super::socket::{Received, RouteSocket};
 use super::sync::Sync;
-use super::{MirrorOptions, NetlinkError, decode};
+use super::{MirrorOptions, NetlinkError, decode, namespace};
 
 /// Most datagrams that are applied before a commit makes them visible.
 const BATCH: usize = 4096;
@@ -29,6 +31,8 @@ pub struct MirrorState {
     /// The one writer of the tables.
     pub writer: Writer,
     options: MirrorOptions,
+    /// None for that of the whole process.
+    namespace: Option<Arc<File>>,
     counters: Counters,
     sync: Sync,
     ports: PortWatch,
@@ -52,6 +56,8 @@ impl MirrorState {
     ) -> Result<Self, NetlinkError> {
         let sync = Sync::new(Dumper::open()?, options.audit_delay, options.audit_interval);
         let refresher = Refresher::open(writer.tables())?;
+        let elsewhere = options.netns.is_some();
+        let namespace = elsewhere.then(namespace::here).transpose()?.map(Arc::new);
         let next_refresh = options
             .refresh_interval
             .map(|interval| Instant::now() + interval);
@@ -59,6 +65,7 @@ impl MirrorState {
             rib: Rib::new(options.vrf),
             writer,
             options,
+            namespace,
             counters: Counters::new(),
             sync,
             ports: PortWatch::new(listener),
@@ -74,6 +81,11 @@ impl MirrorState {
     /// How it was told to work.
     pub fn options(&self) -> &MirrorOptions {
         &self.options
+    }
+
+    /// The network namespace that is mirrored; none for that of the whole process.
+    pub(crate) fn namespace(&self) -> Option<Arc<File>> {
+        self.namespace.clone()
     }
 
     /// What it does, and what it counted.

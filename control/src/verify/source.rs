@@ -5,7 +5,7 @@ use std::time::Duration;
 use ironlane_fib::Writer;
 use ironlane_rib::Rib;
 
-use crate::netlink::{MirrorHandle, NetlinkError, kernel_rib_in};
+use crate::netlink::{MirrorHandle, NetlinkError, kernel_rib_held};
 
 /// Time for the mirror to read everything again.
 const RESYNC_LIMIT: Duration = Duration::from_secs(60);
@@ -50,15 +50,12 @@ pub trait Source {
 
 impl Source for MirrorHandle {
     fn kernel(&self) -> Result<Rib, VerifyError> {
-        let (netns, vrf, bindings) = self.with_blocking(|state| {
-            let options = state.options();
-            (
-                options.netns.clone(),
-                options.vrf,
-                state.rib.bindings().collect(),
-            )
+        // Not by its path, which may lead to another namespace by now, or nowhere.
+        let (namespace, vrf, bindings) = self.with_blocking(|state| {
+            let bindings = state.rib.bindings().collect();
+            (state.namespace(), state.options().vrf, bindings)
         })?;
-        Ok(kernel_rib_in(netns.as_deref(), vrf, bindings)?)
+        Ok(kernel_rib_held(namespace.as_deref(), vrf, bindings)?)
     }
 
     fn live<R: Send + 'static>(
