@@ -457,3 +457,52 @@ fn a_flood_does_not_keep_the_thread_from_stopping() {
     assert!(report.is_clean(), "{:?} {:?}", report.pools, report.failed);
     assert!(rig.links.find("p0").unwrap().is_none(), "the tap is gone");
 }
+
+/// Linux holds all of a burst of long packets while it resolves the neighbour, and sends them in
+/// order once it knows it.
+#[test]
+fn a_burst_to_a_neighbour_that_is_not_resolved_arrives_whole() {
+    const BURST: u16 = 200;
+    let _guard = ONE_AT_A_TIME.lock();
+    let Some(mut rig) = Rig::start("ex6") else {
+        return;
+    };
+    let netns = &rig.netns;
+    for setting in [
+        "ip_forward=1",
+        "conf.p0.send_redirects=0",
+        "conf.all.send_redirects=0",
+    ] {
+        run(&format!(
+            "ip netns exec {netns} sysctl -qw net.ipv4.{setting}"
+        ));
+    }
+    run(&format!(
+        "ip -n {netns} route add 203.0.113.0/24 via 192.0.2.9"
+    ));
+    let payload = |n: u16| [&n.to_be_bytes()[..], &[7; 1470]].concat();
+    for n in 0..BURST {
+        rig.arrive(&ip4([203, 0, 113, 7], 64, 17, &payload(n)));
+    }
+    let stats = rig.stats.clone();
+    let low = PuntPriority::Low.index();
+    wait_for("the burst at the tap", || {
+        stats.counters().total().delivered[low] == u64::from(BURST)
+    });
+    rig.left_one("an ARP request", |frame| is_arp(frame, 1));
+    let mut reply = arp_request();
+    reply[..6].copy_from_slice(&MAC);
+    reply[21] = 2;
+    reply[32..38].copy_from_slice(&MAC);
+    rig.arrive(&reply);
+
+    let mut arrived = Vec::new();
+    wait_for("the burst", || {
+        let sent = rig.left().into_iter();
+        let burst = sent.filter(|frame| frame[12..14] == [8, 0] && frame[23] == 17);
+        arrived.extend(burst.map(|frame| u16::from_be_bytes([frame[34], frame[35]])));
+        arrived.len() >= usize::from(BURST)
+    });
+    assert_eq!(arrived, (0..BURST).collect::<Vec<_>>());
+    rig.stop();
+}

@@ -5,10 +5,12 @@
 //! the port's MAC and MTU, and belongs to the namespace in which it is made. It lives as long as
 //! its file descriptor is open: a killed daemon leaves none behind.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use ipnet::IpNet;
+use ironlane_dataplane::stage::GleanLimit;
 use tun_tap::{Iface, Mode};
 
 use super::links::{LinkError, LinkView, Links};
@@ -83,6 +85,30 @@ fn removal(name: &str, namespace: &Namespace) -> String {
     }
 }
 
+/// Has Linux hold as many packets for a neighbour that it resolves as an lcore punts for one at
+/// once. Its own limit counts the memory of packets, and is reached by some 90 of 1500 bytes.
+fn hold_gleans(tap: &str, mtu: u16) -> io::Result<()> {
+    // A packet takes its size rounded up, to whole pages if it is long, and what describes it.
+    let wanted = GleanLimit::default().burst * (2 * u32::from(mtu) + 2048);
+    for family in ["ipv4", "ipv6"] {
+        let path = format!("/proc/sys/net/{family}/neigh/{tap}/unres_qlen_bytes");
+        let before = match fs::read_to_string(&path) {
+            Ok(before) => before,
+            // No IPv6.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e),
+        };
+        if before
+            .trim()
+            .parse::<u32>()
+            .is_ok_and(|bytes| bytes < wanted)
+        {
+            fs::write(&path, wanted.to_string())?;
+        }
+    }
+    Ok(())
+}
+
 /// A tap and the file descriptor that keeps it.
 #[derive(Debug)]
 pub struct Tap {
@@ -134,6 +160,14 @@ impl Tap {
         let mut link = found.ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?;
         links.set_mac(&link, spec.mac)?;
         links.set_mtu(&link, spec.mtu.into())?;
+        let raised = namespace.run(|| hold_gleans(&spec.name, spec.mtu));
+        if let Ok(Err(e)) = raised {
+            tracing::warn!(
+                tap = spec.name,
+                "unres_qlen_bytes stays as it is: {e}; of a burst for a neighbour that is not \
+                 resolved yet Linux may lose a part"
+            );
+        }
         // Before it is set up, so that nobody sees a carrier that is not there.
         if !spec.carrier {
             links.set_carrier(&link, false)?;

@@ -160,3 +160,15 @@ pub struct PolicerConfig {
     /// Packets at once; `None` takes what the rate gives in a quarter of a second.
     pub burst: Option<u32>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::GleanLimit;
+
+    #[test]
+    fn what_one_neighbour_may_punt_at_once_fits_in_a_ring() {
+        let [.., low] = RingSizes::default().punt;
+        assert!(low >= 2 * GleanLimit::default().burst);
+    }
+}
