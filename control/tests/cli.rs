@@ -304,6 +304,39 @@ fn files_are_checked_without_a_daemon() {
         told,
         format!("{bad}:2:1: unknown key \"cpsu\" in [lcores]; did you mean \"cpus\"?\n")
     );
+
+    let output = ironlane(nowhere, &format!("config check {good} {bad} --json"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told[0]["ports"], 1);
+    assert_eq!(told[0]["faults"], serde_json::json!([]));
+    let fault = &told[1]["faults"][0];
+    assert_eq!((&fault["line"], &fault["column"]), (&2.into(), &1.into()));
+    assert!(
+        fault["message"].as_str().unwrap().contains("cpsu"),
+        "{fault}"
+    );
+
+    let output = ironlane(nowhere, &format!("doctor --config {good} --json"))
+        .output()
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["config"], good);
+    let problems = told["problems"].as_array().unwrap();
+    assert_eq!(output.status.success(), problems.is_empty(), "{told}");
+}
+
+#[test]
+fn a_clear_answers_programs() {
+    with_daemon(|daemon| {
+        assert_eq!(stdout(daemon, "stats clear"), "");
+        assert_eq!(stdout(daemon, "stats clear --json"), "{}\n");
+        let told: serde_json::Value =
+            serde_json::from_str(&stdout(daemon, "doctor --json")).unwrap();
+        assert_eq!(told["daemon"], daemon.socket.display().to_string());
+    });
 }
 
 #[test]

@@ -4,12 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use serde::Serialize;
 
 use super::client::Client;
 use super::failure::Failure;
 use super::output;
 use crate::api::proto::GetConfigRequest;
-use crate::config::{self, Config, ConfigErrors};
+use crate::config::{self, Config, ConfigError, ConfigErrors};
 
 /// Arguments of `config`.
 #[derive(Debug, clap::Args)]
@@ -23,12 +24,16 @@ enum Verb {
     /// Say everything that is wrong with a file, with line and column
     #[command(after_help = "Examples:\n  \
         ironlane config check router.toml\n  \
-        ironlane config check configs/*/*.toml\n\n\
+        ironlane config check configs/*/*.toml\n  \
+        ironlane config check router.toml --json\n\n\
         Whether this machine has what the file asks for: ironlane doctor --config FILE")]
     Check {
         /// Files to check
         #[arg(required = true, value_hint = clap::ValueHint::FilePath)]
         files: Vec<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Show a file, or what the daemon runs with, with every default written out
     #[command(after_help = "Examples:\n  \
@@ -54,7 +59,8 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let mut out = super::stdout();
     match args.verb {
-        Verb::Check { files } => check(&mut out, &files)?,
+        Verb::Check { files, json: true } => check_for_programs(&mut out, &files)?,
+        Verb::Check { files, .. } => check(&mut out, &files)?,
         Verb::Example => out.write_all(config::example().as_bytes())?,
         Verb::Show { file, json } => {
             let config = match file {
@@ -98,6 +104,52 @@ fn check(out: &mut impl Write, files: &[PathBuf]) -> Result<(), Failure> {
         Ok(())
     } else {
         Err(ConfigErrors(faults).into())
+    }
+}
+
+/// What `config check --json` says of a file.
+#[derive(Serialize)]
+struct Checked {
+    file: String,
+    ports: usize,
+    lcores: usize,
+    faults: Vec<Fault>,
+}
+
+/// A fault, and where it is, unless the whole file is meant.
+#[derive(Serialize)]
+struct Fault {
+    line: Option<usize>,
+    column: Option<usize>,
+    message: String,
+}
+
+fn check_for_programs(out: &mut impl Write, files: &[PathBuf]) -> Result<(), Failure> {
+    let checked: Vec<_> = files
+        .iter()
+        .map(|file| {
+            let loaded = Config::load(file);
+            let (ports, lcores) = loaded
+                .as_ref()
+                .map_or((0, 0), |c| (c.ports.len(), c.lcores.cpus.len()));
+            let faults = loaded.err().map(|errors| errors.0).unwrap_or_default();
+            let fault = |fault: ConfigError| Fault {
+                line: fault.position.map(|(line, _)| line),
+                column: fault.position.map(|(_, column)| column),
+                message: fault.message,
+            };
+            Checked {
+                file: file.display().to_string(),
+                ports,
+                lcores,
+                faults: faults.into_iter().map(fault).collect(),
+            }
+        })
+        .collect();
+    output::json_list(out, &checked)?;
+    match checked.iter().all(|file| file.faults.is_empty()) {
+        true => Ok(()),
+        false => Err(Failure::Printed),
     }
 }
 

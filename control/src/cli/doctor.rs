@@ -3,8 +3,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::client;
 use super::failure::Failure;
+use super::output;
 use crate::api::proto::GetStatusRequest;
 use crate::config::{Config, machine};
 
@@ -17,39 +20,74 @@ pub struct Args {
     /// Configuration that is to run here
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What it found.
+#[derive(Default, Serialize)]
+struct Findings {
+    /// Of whom: the socket where a daemon answers, or the file; neither for a plain machine.
+    daemon: Option<String>,
+    config: Option<String>,
+    notes: Vec<String>,
+    problems: Vec<String>,
 }
 
 /// Prints what is wrong, one line each with its cure; fails if there is anything.
 pub async fn run(args: Args, socket: &Path) -> Result<(), Failure> {
     let mut out = super::stdout();
-    let problems = match (args.config, client::connect(socket).await) {
-        (Some(file), _) => machine::check(&Config::load(&file)?),
+    let findings = match (args.config, client::connect(socket).await) {
+        (Some(file), _) => Findings {
+            problems: machine::check(&Config::load(&file)?),
+            config: Some(file.display().to_string()),
+            ..Findings::default()
+        },
         (None, Ok(mut daemon)) => {
-            writeln!(out, "a daemon answers on {}", socket.display())?;
             let status = daemon.get_status(GetStatusRequest {}).await?.into_inner();
-            for note in &status.notes {
-                writeln!(out, "note: {note}")?;
+            Findings {
+                daemon: Some(socket.display().to_string()),
+                config: Some(status.config_file),
+                notes: status.notes,
+                problems: status.warnings,
             }
-            status.warnings
         }
         (None, Err(failure)) => {
-            writeln!(out, "{failure}")?;
-            machine::check(
-                &Config::parse("plain", "lcores.cpus = 0")
-                    .unwrap_or_else(|e| unreachable!("the smallest configuration is faulty: {e}")),
-            )
+            let plain = Config::parse("plain", "lcores.cpus = 0")
+                .unwrap_or_else(|e| unreachable!("the smallest configuration is faulty: {e}"));
+            Findings {
+                notes: vec![failure.to_string()],
+                problems: machine::check(&plain),
+                ..Findings::default()
+            }
         }
     };
-    for problem in &problems {
-        writeln!(out, "- {problem}")?;
-    }
-    if problems.is_empty() {
-        writeln!(out, "nothing is wrong here")?;
+    if args.json {
+        output::json(&mut out, &findings)?;
+    } else {
+        show(&mut out, &findings)?;
     }
     out.flush()?;
-    if problems.is_empty() {
+    if findings.problems.is_empty() {
         Ok(())
     } else {
         Err(Failure::Printed)
     }
+}
+
+fn show(out: &mut impl Write, findings: &Findings) -> std::io::Result<()> {
+    if let Some(socket) = &findings.daemon {
+        writeln!(out, "a daemon answers on {socket}")?;
+    }
+    for note in &findings.notes {
+        writeln!(out, "note: {note}")?;
+    }
+    for problem in &findings.problems {
+        writeln!(out, "- {problem}")?;
+    }
+    if findings.problems.is_empty() {
+        writeln!(out, "nothing is wrong here")?;
+    }
+    Ok(())
 }

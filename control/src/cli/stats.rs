@@ -27,15 +27,23 @@ enum Verb {
     },
     /// Count from now on, in all commands
     #[command(after_help = "Examples:\n  ironlane stats clear")]
-    Clear,
+    Clear {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Shows or clears the totals.
 pub async fn run(args: Args, mut client: Client) -> Result<(), Failure> {
     match args.verb {
-        Verb::Clear => {
-            client.clear_stats(ClearStatsRequest {}).await?;
-            Ok(())
+        Verb::Clear { json } => {
+            let cleared = client.clear_stats(ClearStatsRequest {}).await?.into_inner();
+            let mut out = super::stdout();
+            if json {
+                output::json(&mut out, &cleared)?;
+            }
+            Ok(out.flush()?)
         }
         Verb::Show { output: options } => {
             options
