@@ -11,10 +11,6 @@ use ironlane_control::api::{ServeError, Socket};
 use tokio::net::UnixStream;
 use tokio_stream::StreamExt;
 use tonic::transport::Endpoint;
-use tonic_reflection::pb::v1::ServerReflectionRequest;
-use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
-use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
-use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 #[test]
 fn the_socket_is_for_root_and_its_group_alone() {
@@ -77,8 +73,32 @@ fn a_group_that_is_not_there_is_told_with_the_cure() {
     assert!(!path.exists());
 }
 
+/// Asks by one version of the reflection protocol which services there are.
+macro_rules! services {
+    ($version:ident, $channel:expr) => {{
+        use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
+        use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
+        use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+        let request = tonic_reflection::pb::$version::ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut answers = ServerReflectionClient::new($channel)
+            .server_reflection_info(tokio_stream::once(request))
+            .await
+            .unwrap()
+            .into_inner();
+        let answer = answers.next().await.unwrap().unwrap().message_response;
+        let Some(MessageResponse::ListServicesResponse(list)) = answer else {
+            panic!("{answer:?}")
+        };
+        let names = list.service.into_iter().map(|s| s.name);
+        names.collect::<Vec<_>>()
+    }};
+}
+
 #[tokio::test]
-async fn the_service_describes_itself() {
+async fn the_service_describes_itself_in_both_versions() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
     let path = daemon.socket.clone();
@@ -88,19 +108,11 @@ async fn the_service_describes_itself() {
     });
     let endpoint = Endpoint::from_static("http://ironlane.invalid");
     let channel = endpoint.connect_with_connector(connect).await.unwrap();
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let mut answers = ServerReflectionClient::new(channel)
-        .server_reflection_info(tokio_stream::once(request))
-        .await
-        .unwrap()
-        .into_inner();
-    let answer = answers.next().await.unwrap().unwrap().message_response;
-    let Some(MessageResponse::ListServicesResponse(list)) = answer else {
-        panic!("{answer:?}")
-    };
-    let names: Vec<_> = list.service.iter().map(|s| s.name.as_str()).collect();
-    assert!(names.contains(&"ironlane.v1.Ironlane"), "{names:?}");
+    for names in [
+        services!(v1, channel.clone()),
+        services!(v1alpha, channel.clone()),
+    ] {
+        let ours = names.iter().any(|name| name == "ironlane.v1.Ironlane");
+        assert!(ours, "{names:?}");
+    }
 }

@@ -123,16 +123,19 @@ pub async fn serve<S: Ironlane>(
         .set_nonblocking(true)
         .and_then(|()| UnixListener::from_std(listener))
         .map_err(failed)?;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(super::proto::DESCRIPTOR)
-        .build_v1()
-        .map_err(|e| ServeError::System {
-            path: socket.path.clone(),
-            what: "reflection",
-            source: io::Error::other(e),
-        })?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(super::proto::DESCRIPTOR)
+    };
+    let refused = |e| ServeError::System {
+        path: socket.path.clone(),
+        what: "reflection",
+        source: io::Error::other(e),
+    };
     let server = tonic::transport::Server::builder()
-        .add_service(reflection)
+        .add_service(reflection().build_v1().map_err(refused)?)
+        // Many clients, older grpcurl among them, know only this one.
+        .add_service(reflection().build_v1alpha().map_err(refused)?)
         .add_service(IronlaneServer::new(service))
         .serve_with_incoming(UnixListenerStream::new(listener));
     // Not the graceful kind: a client that watches would keep the daemon from ending.
