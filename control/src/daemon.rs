@@ -24,7 +24,7 @@ use ironlane_dataplane::eal::{Eal, EalError};
 use ironlane_fib::{Tables, Writer};
 use ironlane_rcu::Domain;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -92,7 +92,7 @@ pub enum DaemonError {
     LcoresRun(Duration),
 }
 
-/// Runs the daemon until SIGTERM or SIGINT.
+/// Runs the daemon until SIGTERM, SIGINT or SIGHUP; one that comes while it starts counts, too.
 ///
 /// `file` is where `config` came from. Blocks; must not be called on an async runtime.
 pub fn run(config: Config, file: &Path) -> Result<(), DaemonError> {
@@ -101,6 +101,8 @@ pub fn run(config: Config, file: &Path) -> Result<(), DaemonError> {
     if let Some(lack) = machine::not_root() {
         return Err(DaemonError::Machine(vec![lack]));
     }
+    // Before there is anything that a signal could leave behind.
+    let (runtime, signals) = runtime()?;
     let lock = RunLock::take(&config.daemon.run_dir)?;
     let lacks = machine::check(&config);
     if !lacks.is_empty() {
@@ -112,7 +114,7 @@ pub fn run(config: Config, file: &Path) -> Result<(), DaemonError> {
         file.display()
     );
     let eal = Eal::start(&config.eal())?;
-    let outcome = run_parts(eal, config, file, log);
+    let outcome = run_parts(eal, config, file, log, runtime, signals);
     if !matches!(outcome, Err(DaemonError::LcoresRun(_))) {
         eal.shutdown();
     }
@@ -123,11 +125,60 @@ pub fn run(config: Config, file: &Path) -> Result<(), DaemonError> {
     outcome
 }
 
+/// Threads for the API, and the signals that end the daemon.
+fn runtime() -> Result<(Runtime, Signals), DaemonError> {
+    let failed = |what| move |source| DaemonError::System { what, source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("api")
+        .enable_all()
+        .build()
+        .map_err(failed("threads of the API"))?;
+    let entered = runtime.enter();
+    let signals = Signals::install().map_err(failed("signals"))?;
+    drop(entered);
+    Ok((runtime, signals))
+}
+
+/// The signals that end the daemon. None is lost once they are installed.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    /// The terminal went.
+    hup: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+            _ = self.hup.recv() => "SIGHUP",
+        }
+    }
+}
+
 /// All that needs EAL.
-fn run_parts(eal: Eal, config: Config, file: &Path, log: LogControl) -> Result<(), DaemonError> {
-    let running = Running::start(eal, config, file, log)?;
+fn run_parts(
+    eal: Eal,
+    config: Config,
+    file: &Path,
+    log: LogControl,
+    runtime: Runtime,
+    mut signals: Signals,
+) -> Result<(), DaemonError> {
+    let running = Running::start(eal, config, file, log, runtime)?;
     notify::notify("READY=1");
-    let outcome = running.wait();
+    let outcome = running.wait(&mut signals);
     notify::notify("STOPPING=1");
     let report = running.stop().and_then(|report| judge(&report));
     match (outcome, report) {
@@ -176,7 +227,13 @@ struct Running {
 }
 
 impl Running {
-    fn start(eal: Eal, config: Config, file: &Path, log: LogControl) -> Result<Self, DaemonError> {
+    fn start(
+        eal: Eal,
+        config: Config,
+        file: &Path,
+        log: LogControl,
+        runtime: Runtime,
+    ) -> Result<Self, DaemonError> {
         let domain = Domain::new();
         let tables = Arc::new(Tables::new(&domain));
         let writer = Writer::new(Arc::clone(&tables), Arc::clone(&domain));
@@ -194,15 +251,6 @@ impl Running {
         let followed = faces::followed(&dataplane, links, &exception.handle());
         let follower = LinkFollower::start(&faces::namespace(&config), followed)?;
         let mirror = kernel::mirror(&config, &faces, writer, follower.changes())?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("api")
-            .enable_all()
-            .build()
-            .map_err(|source| DaemonError::System {
-                what: "threads of the API",
-                source,
-            })?;
         let socket = Socket::bind(&config.daemon.socket, config.daemon.socket_group.as_deref())?;
         let parts = Parts {
             config,
@@ -232,19 +280,12 @@ impl Running {
     }
 
     /// Waits for a signal to stop, or for a part to end that should not.
-    fn wait(&self) -> Result<(), DaemonError> {
-        let failed = |source| DaemonError::System {
-            what: "signals",
-            source,
-        };
+    fn wait(&self, signals: &mut Signals) -> Result<(), DaemonError> {
         self.runtime.block_on(async {
-            let mut term = signal(SignalKind::terminate()).map_err(failed)?;
-            let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
             let mut look = tokio::time::interval(LOOK);
             loop {
                 tokio::select! {
-                    _ = term.recv() => tracing::info!("SIGTERM: stopping"),
-                    _ = int.recv() => tracing::info!("SIGINT: stopping"),
+                    name = signals.next() => tracing::info!("{name}: stopping"),
                     _ = look.tick() => match self.ended() {
                         None => continue,
                         Some(part) => {

@@ -100,6 +100,24 @@ fn a_second_daemon() {
 }
 
 #[test]
+fn a_signal_during_the_start_ends_it_cleanly() {
+    use nix::sys::signal::Signal::{SIGHUP, SIGTERM};
+    if !alone() {
+        return;
+    }
+    let before = interfaces();
+    for signal in [SIGTERM, SIGHUP] {
+        let case = Case::new(PORT);
+        let mut daemon = case.starting();
+        assert!(!case.socket().exists(), "it has hardly begun");
+        assert_eq!(daemon.signal(signal), Some(0), "{signal}");
+        let told = daemon.told();
+        assert!(told.contains(&format!("{signal}: stopping")), "{told}");
+        assert_eq!(interfaces(), before, "what it made is gone");
+    }
+}
+
+#[test]
 fn it_starts_at_once_after_a_kill_and_leaves_nothing_after_a_stop() {
     use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
     if !alone() {

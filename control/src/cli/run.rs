@@ -11,7 +11,7 @@ use crate::config::Config;
     ironlane run --config /etc/ironlane/ironlane.toml\n  \
     ironlane run --config router.toml --log debug\n  \
     ironlane config check router.toml && systemctl restart ironlane\n\n\
-    Logs go to journald under systemd, else to standard error. SIGTERM and SIGINT end it.")]
+    Logs go to journald under systemd, else to standard error. SIGTERM, SIGINT and SIGHUP end it.")]
 pub struct Args {
     /// Configuration file; `ironlane config example` prints one to begin with
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -21,7 +21,7 @@ pub struct Args {
     log: Option<String>,
 }
 
-/// Runs the daemon until SIGTERM or SIGINT. Not on an async runtime: it has its own.
+/// Runs the daemon until a signal ends it. Not on an async runtime: it has its own.
 pub fn run(args: Args) -> Result<(), Failure> {
     let mut config = Config::load(&args.config)?;
     if let Some(level) = args.log {

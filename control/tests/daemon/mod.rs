@@ -92,6 +92,18 @@ impl Case {
         assert_eq!(interfaces(), before, "interfaces are left");
     }
 
+    /// Starts it and waits until it has its lock.
+    pub fn starting(&self) -> Daemon {
+        let child = self.command().stderr(Stdio::piped()).spawn().unwrap();
+        let lock = self.folder.path().join("run/ironlane.lock");
+        let end = Instant::now() + Duration::from_secs(60);
+        while std::fs::read_to_string(&lock).map_or(true, |pid| pid.is_empty()) {
+            assert!(Instant::now() < end, "it does not take its lock");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Daemon(child)
+    }
+
     /// Starts it and waits until it answers.
     pub fn started(&self) -> Daemon {
         self.started_with(&[])
