@@ -182,3 +182,39 @@ fn bare_dump(world: &World) -> usize {
     });
     inside.join().unwrap()
 }
+
+#[test]
+fn changes_that_wait_share_a_commit_and_are_counted() {
+    if !allowed() {
+        return;
+    }
+    let world = world();
+    let before = world.status().totals;
+    // Keeps the mirror from its work until all events wait.
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (begun, begin) = std::sync::mpsc::channel();
+    let handle = world.handle.clone();
+    let holder = std::thread::spawn(move || {
+        handle.with_blocking(move |_| {
+            begun.send(()).unwrap();
+            let _ = released.recv();
+        })
+    });
+    begin.recv().unwrap();
+    let mut commands = String::new();
+    for net in 0..100 {
+        writeln!(commands, "route add 20.0.{net}.0/24 via 192.0.2.2").unwrap();
+    }
+    world.r.batch(&commands);
+    drop(release);
+    holder.join().unwrap().unwrap();
+    world.settle("the routes");
+    let after = world.status().totals;
+    let coalesced = after.coalesced - before.coalesced;
+    let commits = after.commits - before.commits;
+    assert!(
+        coalesced >= 99 && commits < 50,
+        "{coalesced} in {commits} commits"
+    );
+    assert!(world.status().latency.count >= 100, "{:?}", world.status());
+}

@@ -322,3 +322,121 @@ fn rules_that_are_not_honoured_are_told_however_they_came() {
         assert_eq!(told.matches(line).count(), 1, "{line} in {told}");
     }
 }
+
+#[test]
+fn settings_that_break_forwarding_are_named_in_the_log_and_by_status() {
+    if !alone() {
+        return;
+    }
+    // It shows the namespace of the thread that asks.
+    let forward = |value: &str| std::fs::write("/proc/sys/net/ipv4/ip_forward", value).unwrap();
+    forward("0");
+    let case = Case::new(PORTS);
+    let mut running = case.started();
+    let told = "net.ipv4.ip_forward is 0, not 1: ";
+    let warned = |status: &Value| status["warnings"].to_string().contains(told);
+    assert!(warned(&json(&case, "status")), "{}", json(&case, "status"));
+    forward("1");
+    assert!(!warned(&json(&case, "status")), "it is looked at anew");
+    assert_eq!(running.signal(SIGTERM), Some(0));
+    let log = running.told();
+    let line = log.lines().find(|line| line.contains(told));
+    let line = line.unwrap_or_else(|| panic!("no warning in {log}"));
+    assert!(
+        line.contains("WARN") && line.contains("run: sysctl -w net.ipv4.ip_forward=1"),
+        "{line}"
+    );
+}
+
+#[test]
+fn the_log_level_changes_what_is_logged() {
+    if !alone() {
+        return;
+    }
+    for (level, debug, info) in [
+        (None, false, true),
+        (Some("debug"), true, true),
+        (Some("ironlane_control::daemon=debug"), true, true),
+        (Some("off"), false, false),
+    ] {
+        let case = Case::new(PORTS);
+        let mut running = case.started();
+        if let Some(level) = level {
+            assert!(case.ask(&format!("log level {level}")).status.success());
+        }
+        assert_eq!(running.signal(SIGTERM), Some(0));
+        let told = running.told();
+        let logged = |line: &str| told.contains(line);
+        assert_eq!(logged("the API has ended"), debug, "{level:?}: {told}");
+        assert_eq!(logged("SIGTERM: stopping"), info, "{level:?}: {told}");
+    }
+}
+
+/// What `route -n` prints of a line of `/proc/net/route`: destination, gateway, genmask, flags,
+/// metric, interface.
+fn as_route_prints(line: &str) -> [String; 6] {
+    let columns: Vec<_> = line.split_whitespace().collect();
+    let address = |hex: &str| {
+        let bytes = u32::from_str_radix(hex, 16).unwrap().to_ne_bytes();
+        std::net::Ipv4Addr::from(bytes).to_string()
+    };
+    let bits = u32::from_str_radix(columns[3], 16).unwrap();
+    let rejects = bits & 0x200 != 0;
+    let mut flags = String::from(if rejects { "!" } else { "U" });
+    flags.extend(
+        [(2, 'G'), (4, 'H')]
+            .iter()
+            .filter(|f| bits & f.0 != 0)
+            .map(|f| f.1),
+    );
+    [
+        address(columns[1]),
+        if rejects {
+            "-".into()
+        } else {
+            address(columns[2])
+        },
+        address(columns[7]),
+        flags,
+        columns[6].to_owned(),
+        columns[0].replace('*', "-"),
+    ]
+}
+
+#[test]
+fn the_kernels_own_table_and_ours_in_its_style_are_the_same() {
+    if !alone() {
+        return;
+    }
+    let case = Case::new(PORTS);
+    let _running = case.started();
+    for route in [
+        "default via 198.51.100.9 metric 7",
+        "203.0.113.0/24 via 198.51.100.9",
+        "203.0.113.77/32 via 192.0.2.9",
+        "10.1.0.0/16 dev p1",
+        "10.2.0.9/32 dev p0 metric 20",
+        "unreachable 10.3.0.0/16",
+    ] {
+        ip(&format!("route add {route}"));
+    }
+    let kernel = std::fs::read_to_string("/proc/thread-self/net/route").unwrap();
+    let mut kernel: Vec<_> = kernel.lines().skip(1).map(as_route_prints).collect();
+    kernel.sort();
+    assert_eq!(kernel.len(), 8, "{kernel:?}");
+    let ours = || {
+        let text = case.ask("route show --kernel-style").stdout;
+        let text = String::from_utf8(text).unwrap();
+        let row = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+        let mut rows: Vec<Vec<String>> = text.lines().skip(1).map(row).collect();
+        rows.sort();
+        rows
+    };
+    for _ in 0..250 {
+        if ours() == kernel {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("ours {:#?}\nthe kernel's {kernel:#?}", ours());
+}
