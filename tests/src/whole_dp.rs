@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, PolicerConfig};
-use ironlane_dataplane::eal::MbufBatch;
+use ironlane_dataplane::eal::{CpuList, MbufBatch};
 use ironlane_fib::{PortId, VrfId, Writer};
 use ironlane_packet::eth::Mac;
 
@@ -14,7 +14,7 @@ use crate::{FrameBuilder, Injected};
 /// What differs from the usual set-up.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// CPUs of the lcores.
+    /// CPUs of the lcores; by default the first that this process may use.
     pub lcores: Vec<usize>,
     /// Policers that differ from "let everything through".
     pub policers: Vec<PolicerConfig>,
@@ -25,7 +25,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            lcores: vec![0],
+            lcores: CpuList::allowed().0.into_iter().take(1).collect(),
             policers: Vec::new(),
             adjust: |_| {},
         }

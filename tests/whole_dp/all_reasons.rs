@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ironlane_dataplane::eal::CpuList;
 use ironlane_dataplane::reason::{DropReason, PuntReason, drops_page};
 use ironlane_dataplane::stage::graph_svg;
 use ironlane_tests::take_seen;
@@ -155,7 +156,7 @@ pub fn every_reason_is_brought_about_by_its_test() {
             .punts
             .insert(reason);
     }
-    let one_cpu = std::thread::available_parallelism().map_or(1, usize::from) == 1;
+    let one_cpu = CpuList::allowed().0.len() == 1;
     for Claimed { test, drops, punts } in tests.into_values() {
         let _ = take_seen();
         test();
