@@ -9,7 +9,7 @@ use ironlane_tests::{Capture, Event, Outcome, WholeDp, data};
 use crate::router;
 
 /// Rewrites the destination of unicast frames, so that they are for p0.
-fn for_us(mut frame: Vec<u8>) -> Vec<u8> {
+pub fn for_us(mut frame: Vec<u8>) -> Vec<u8> {
     if frame.len() >= 14 && frame[0] & 1 == 0 {
         frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
     }

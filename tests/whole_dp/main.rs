@@ -1,7 +1,8 @@
 //! The whole data plane in one process: frames in, exact frames out, every counter.
 //!
 //! One file a feature. `all_reasons.rs` holds that every drop and punt reason is the subject of a
-//! test here; `malformed.rs` that every malformed frame gets what its RFC asks for.
+//! test here; `malformed.rs` that every malformed frame gets what its RFC asks for, and
+//! `malformed_captures.rs` the same for what was captured elsewhere.
 
 mod all_reasons;
 mod captures;
@@ -18,6 +19,7 @@ mod ip6_rules;
 mod local;
 mod local_groups;
 mod malformed;
+mod malformed_captures;
 mod oracle4;
 mod oracle6;
 mod ports;

@@ -19,7 +19,7 @@ use ironlane_tests::{Event, WholeDp, expect_forwarded, mac};
 
 /// What the data plane did with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Done {
+pub enum Done {
     Forwarded,
     Punted(PuntReason),
     Dropped(DropReason),
@@ -50,7 +50,7 @@ const KERNELS: &[(&str, PuntReason, &str)] = &[
 ];
 
 /// The router of the collection's context.
-fn context() -> WholeDp {
+pub fn context() -> WholeDp {
     let mut dp = WholeDp::new()
         // Its MTU is 1500 for output; some cases need frames longer than that to arrive.
         .port_with("p0", "192.0.2.1/24 2001:db8:0:1::1/64", 9000, (1, 1))
@@ -66,7 +66,8 @@ fn context() -> WholeDp {
     dp
 }
 
-fn replay(dp: &mut WholeDp, frame: &[u8]) -> Done {
+/// What becomes of a frame that p0 receives; it must be sent, punted or dropped as one has to be.
+pub fn replay(dp: &mut WholeDp, frame: &[u8]) -> Done {
     let src = dp.mac("p1");
     let out = dp.send("p0", frame);
     let (events, drops) = out.take_events();
