@@ -107,16 +107,17 @@ fn a_writer_over_its_limit_waits_for_a_preempted_reader_and_goes_on() {
     let mut retirer = Retirer::new(domain.clone());
     retirer.set_limits(usize::MAX, 4096);
     let (ready, go) = mpsc::channel();
-    let (full, wake) = mpsc::channel();
     let awake = AtomicBool::new(false);
 
     thread::scope(|scope| {
-        let awake = &awake;
+        let (awake, domain) = (&awake, &domain);
         scope.spawn(move || {
             let burst = reader.read();
             ready.send(()).expect("the writer waits");
-            wake.recv().expect("the writer is at its limit");
-            thread::sleep(Duration::from_millis(20)); // it goes on, and has to wait
+            // Below its limit the writer does not ask; from here on it waits for this burst.
+            while domain.lagging() == 0 {
+                thread::yield_now();
+            }
             awake.store(true, Relaxed);
             drop(burst);
             reader.offline();
@@ -131,8 +132,7 @@ fn a_writer_over_its_limit_waits_for_a_preempted_reader_and_goes_on() {
             (retirer.pending(), retirer.pending_bytes(), retirer.waits()),
             (8, 4096, 0)
         );
-        assert_eq!(domain.readers(), 1);
-        full.send(()).expect("the reader waits");
+        assert_eq!((domain.readers(), domain.lagging()), (1, 0));
         retirer.retire(Box::new([0u8; 512]));
         assert!(awake.load(Relaxed), "the reader held it up");
         assert_eq!((retirer.pending(), retirer.waits()), (0, 1));

@@ -1,5 +1,7 @@
 //! Memory is what the routes need, is bounded while it waits, and comes back.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use super::*;
 
 fn fill(setup: &mut Setup, hop: NexthopIndex, count: u32) -> Vec<IpNet> {
@@ -86,26 +88,32 @@ fn what_waits_for_a_preempted_lcore_is_bounded() {
     let hop = setup.add(port(1));
     let mut lcore = Domain::register(setup.tables.domain()).expect("room");
     let (ready, go) = std::sync::mpsc::channel();
-    let (nearly_full, wake) = std::sync::mpsc::channel();
+    let full = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let full = &full;
         scope.spawn(move || {
             let burst = lcore.read();
             ready.send(()).expect("the writer waits");
-            wake.recv().expect("the writer nears its limit");
-            std::thread::sleep(std::time::Duration::from_millis(100)); // it goes on, and has to wait
+            while !full.load(Relaxed) {
+                std::thread::yield_now();
+            }
             drop(burst);
             lcore.offline();
         });
         go.recv().expect("the lcore is in its burst");
         for turn in 0..12_000 {
-            if turn == 8_190 {
-                nearly_full.send(()).expect("the lcore waits");
-            }
             setup.route("10.0.0.0/32", hop);
             setup.writer.remove(VRF, net("10.0.0.0/32")); // two nodes
-            assert!(setup.writer.pending() <= 16_386, "turn {turn}");
+            let pending = setup.writer.pending();
+            assert!(pending <= 16_386, "turn {turn}");
+            if !full.load(Relaxed) {
+                assert_eq!((pending, setup.writer.stats().waits), (2 * (turn + 1), 0));
+                // The next node has to wait until the lcore has gone.
+                full.store(pending == 16_384, Relaxed);
+            }
         }
     });
+    assert!(full.into_inner());
     let stats = setup.writer.stats();
     assert!(stats.waits >= 1, "{stats:?}");
     setup.writer.synchronize();
