@@ -175,7 +175,7 @@ pub fn alone() -> bool {
     let root = geteuid().is_root() && Path::new("/dev/net/tun").exists();
     if !root || unshare(CloneFlags::CLONE_NEWNET).is_err() {
         let name = std::thread::current().name().unwrap_or_default().to_owned();
-        println!("SKIP {name}: needs root and /dev/net/tun");
+        println!("SKIP daemon/{name}: needs root and /dev/net/tun");
         return false;
     }
     true

@@ -29,11 +29,12 @@ pub mod route_get;
 /// How long a condition is waited for.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-/// Whether namespaces can be made; says why not.
+/// Whether namespaces can be made; says why not, by the name of the calling thread's test.
 pub fn allowed() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        println!("SKIP mirror/namespaces: they need root");
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        println!("SKIP mirror/{name}: network namespaces need root");
     }
     root
 }

@@ -15,7 +15,7 @@ pub fn can_make_taps(test: &str) -> bool {
         Ok(()) if !Path::new("/dev/net/tun").exists() => "no /dev/net/tun".to_owned(),
         Ok(()) => return true,
     };
-    println!("SKIP {test}: {why}");
+    println!("SKIP dataplane/{test}: {why}");
     false
 }
 
