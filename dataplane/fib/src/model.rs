@@ -133,6 +133,24 @@ fn a_node_is_recycled_behind_the_last_packet() {
 }
 
 #[test]
+fn a_third_node_takes_a_chunk_of_its_own_and_gives_it_back() {
+    model(|| {
+        let mut setup = Setup::new();
+        let (wide, narrow) = (setup.hop(1), setup.hop(2));
+        setup.route(0, 0, wide);
+        setup.route(0x1000_0000, LEN, narrow); // two nodes are a chunk of the small tree
+        setup.route(0x2000_0000, LEN, narrow);
+        setup.race(0x3000_0001, &[1, 2], move |writer| {
+            writer
+                .insert(VRF, net(0x3000_0000, LEN), narrow)
+                .expect("room");
+            writer.remove(VRF, net(0x3000_0000, LEN));
+            writer.reclaim();
+        });
+    });
+}
+
+#[test]
 fn an_index_is_reused_behind_the_last_packet() {
     model(|| {
         let mut setup = Setup::new();

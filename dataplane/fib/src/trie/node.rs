@@ -260,7 +260,7 @@ impl NodeAllocator {
         };
         let shadows = (0..CHUNK).map(|_| shadow()).collect();
         self.chunks[chunk as usize] = Some(ChunkState {
-            free: u128::MAX,
+            free: ALL_FREE,
             shadows,
         });
         self.roomy.insert(chunk);
