@@ -3,8 +3,6 @@
 
 mod mirror;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ironlane_control::netlink::MirrorOptions;
@@ -80,7 +78,7 @@ fn command(random: &mut Random) -> String {
                 "2001:db8:a:1::/64",
                 "2001:db8:a:1::5/128",
                 "2001:db8:1::2/128",
-                "default",
+                "::/0",
             ]);
             let target = random.pick(&[
                 "via 2001:db8:0::2",
@@ -94,8 +92,8 @@ fn command(random: &mut Random) -> String {
                 "nhid 5",
             ]);
             match random.below(8) {
-                0 => format!("-6 route {verb} blackhole {prefix} {metric}"),
-                _ => format!("-6 route {verb} {prefix} {target} {metric}"),
+                0 => format!("route {verb} blackhole {prefix} {metric}"),
+                _ => format!("route {verb} {prefix} {target} {metric}"),
             }
         }
         12 | 13 => {
@@ -156,24 +154,6 @@ fn command(random: &mut Random) -> String {
     }
 }
 
-/// Commands of which the kernel refuses what it likes.
-fn try_all(world: &World, commands: &[String]) {
-    let mut child = Command::new("ip")
-        .args(["-n", &world.r.0, "-force", "-batch", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(commands.join("\n").as_bytes())
-        .unwrap();
-    child.wait().unwrap();
-}
-
 #[test]
 fn events_and_what_follows_from_them_suffice() {
     if !allowed() {
@@ -202,7 +182,7 @@ fn events_and_what_follows_from_them_suffice() {
             let (port, state) = (random.below(2), random.pick(&["up", "up", "down"]));
             world.h.ip(&format!("link set q{port} {state}"));
         }
-        try_all(&world, &commands);
+        world.r.try_batch(&commands.join("\n"));
         world.settle(&format!("round {round}: {commands:#?}"));
     }
 }

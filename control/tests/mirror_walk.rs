@@ -3,9 +3,6 @@
 
 mod mirror;
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 use mirror::{World, allowed};
 
 /// Steps of a walk, and how many go by between two looks.
@@ -40,7 +37,7 @@ const PREFIXES: &[&str] = &[
     "192.0.2.128/25",
 ];
 const PREFIXES6: &[&str] = &[
-    "default",
+    "::/0",
     "2001:db8:a::/48",
     "2001:db8:a:1::/64",
     "2001:db8:a:1::7/128",
@@ -82,7 +79,7 @@ fn step(random: &mut Random) -> String {
         1 | 2 | 16 => format!("link set p{port} up"),
         3 => format!("address del {net}.1/24 dev p{port}"),
         4 | 17 => format!("address add {net}.1/24 dev p{port}"),
-        18 => format!("-6 address add 2001:db8:{port}::1/64 dev p{port} nodad"),
+        18 => format!("address add 2001:db8:{port}::1/64 dev p{port} nodad"),
         5 => format!(
             "address {} 2001:db8:{port}::1/64 dev p{port}",
             random.one(&["add", "del"])
@@ -109,7 +106,7 @@ fn step(random: &mut Random) -> String {
             ])
             .to_owned(),
         9 => format!(
-            "-6 neigh replace 2001:db8:{port}::{host} lladdr 02:00:00:00:00:0{host} dev p{port} nud reachable"
+            "neigh replace 2001:db8:{port}::{host} lladdr 02:00:00:00:00:0{host} dev p{port} nud reachable"
         ),
         10 | 11 => {
             let verb = random.one(VERBS);
@@ -121,7 +118,7 @@ fn step(random: &mut Random) -> String {
                 ""
             };
             format!(
-                "-6 route {verb} {kind} {} {via} {metric}",
+                "route {verb} {kind} {} {via} {metric}",
                 random.one(PREFIXES6)
             )
         }
@@ -154,20 +151,7 @@ fn walk(seed: u64) {
     let mut done = Vec::new();
     for number in 0..STEPS / STRIDE {
         let commands: Vec<_> = (0..STRIDE).map(|_| step(&mut random)).collect();
-        let mut child = Command::new("ip")
-            .args(["-n", &world.r.0, "-force", "-batch", "-"])
-            .stdin(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let text = commands.join("\n") + "\n";
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
-        child.wait().unwrap();
+        world.r.try_batch(&(commands.join("\n") + "\n"));
         done.extend(commands);
         let last = &done[done.len().saturating_sub(4 * STRIDE)..];
         world.settle(&format!(

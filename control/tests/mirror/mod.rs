@@ -77,6 +77,24 @@ impl Ns {
         assert!(child.wait().unwrap().success());
     }
 
+    /// Many commands at once, of which the kernel may refuse some; `ip` must understand all. It
+    /// takes no `-6` in a batch: the family is that of the addresses, and `::/0` is a default route.
+    pub fn try_batch(&self, commands: &str) {
+        let mut child = Command::new("ip")
+            .args(["-n", &self.0, "-force", "-batch", "-"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stdin, commands) = (child.stdin.take().unwrap(), commands.to_owned());
+        let writer = std::thread::spawn(move || stdin.write_all(commands.as_bytes()));
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let unknown = errors.lines().find(|line| line.contains("unknown"));
+        assert_eq!(unknown, None, "a command that no kernel saw");
+    }
+
     /// A command inside the namespace, which must succeed.
     pub fn run(&self, command: &str) -> String {
         sh(&format!("ip netns exec {} {command}", self.0))
