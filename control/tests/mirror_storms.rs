@@ -2,11 +2,11 @@
 
 mod mirror;
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use ironlane_control::netlink::MirrorOptions;
 use ironlane_fib::AdjacencyKind;
 use ironlane_rib::Family;
@@ -230,6 +230,32 @@ fn lists_that_change_while_they_are_read_are_read_again() {
     });
 }
 
+/// The first and the last address of a prefix, and those beside it.
+fn edges(prefix: IpNet) -> [IpAddr; 4] {
+    match prefix {
+        IpNet::V4(net) => {
+            let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
+            [first, last, first.wrapping_sub(1), last.wrapping_add(1)]
+                .map(|bits| Ipv4Addr::from_bits(bits).into())
+        }
+        IpNet::V6(net) => {
+            let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
+            [first, last, first.wrapping_sub(1), last.wrapping_add(1)]
+                .map(|bits| Ipv6Addr::from_bits(bits).into())
+        }
+    }
+}
+
+/// `ip route get` answers for multicast, loopback and the like by rules of its own.
+fn is_asked(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            !v4.is_multicast() && !v4.is_loopback() && (1..240).contains(&v4.octets()[0])
+        }
+        IpAddr::V6(v6) => v6.segments()[0] == 0x2001,
+    }
+}
+
 #[test]
 fn ten_thousand_addresses_are_answered_as_by_ip_route_get() {
     if !allowed() {
@@ -238,16 +264,47 @@ fn ten_thousand_addresses_are_answered_as_by_ip_route_get() {
     let world = World::new();
     let mut random = Random(0x1707_1a9e);
     let mut commands = String::new();
+    let mut macs = route_get::Macs::new();
+    for (port, host) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        let gateways = [
+            format!("{}.{host}", ["192.0.2", "198.51.100"][port]),
+            format!("2001:db8:{port}::{host}"),
+        ];
+        for (family, gateway) in gateways.iter().enumerate() {
+            let mac = [2, 0, 0, 1 + family as u8, port as u8, host];
+            let text = mac.map(|byte| format!("{byte:02x}")).join(":");
+            writeln!(
+                commands,
+                "neighbour replace {gateway} dev p{port} lladdr {text} nud permanent"
+            )
+            .unwrap();
+            macs.insert((format!("p{port}"), gateway.parse().unwrap()), mac);
+        }
+    }
+    // Connected ones have addresses of ours and broadcasts at their edges.
+    let mut prefixes: Vec<IpNet> = [
+        "192.0.2.0/24",
+        "192.0.2.1/32",
+        "198.51.100.0/24",
+        "198.51.100.1/32",
+        "203.0.113.0/24",
+        "203.0.113.1/32",
+        "2001:db8:0::/64",
+        "2001:db8:1::/64",
+        "2001:db8:1::1/128",
+    ]
+    .map(|text| text.parse().unwrap())
+    .into();
     for _ in 0..2_000 {
         let bits = random.next();
-        let len = 4 + bits % 29;
-        let prefix = ipnet::Ipv4Net::new(Ipv4Addr::from_bits((bits >> 32) as u32), len as u8);
         let target = match bits >> 8 & 15 {
             0 => "blackhole",
             1 => "unreachable",
             2 => "prohibit",
             _ => "",
         };
+        let (v4, len) = (Ipv4Addr::from_bits((bits >> 32) as u32), 4 + bits % 29);
+        let prefix = IpNet::new(v4.into(), len as u8).unwrap().trunc();
         let via = [
             "via 192.0.2.2",
             "via 198.51.100.2",
@@ -256,47 +313,46 @@ fn ten_thousand_addresses_are_answered_as_by_ip_route_get() {
             "nexthop via 192.0.2.3 nexthop via 198.51.100.3",
         ][(bits >> 16) as usize % 5];
         let via = if target.is_empty() { via } else { "" };
-        writeln!(
-            commands,
-            "route replace {target} {} {via}",
-            prefix.unwrap().trunc()
-        )
-        .unwrap();
-        let (len, low) = (16 + bits % 49, random.next());
+        writeln!(commands, "route replace {target} {prefix} {via}").unwrap();
+        prefixes.push(prefix);
+
+        let (len, low) = (16 + bits % 49, random.next() as u32);
         let v6 = Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(low) << 64);
-        let prefix = ipnet::Ipv6Net::new(v6, len.max(33) as u8).unwrap().trunc();
-        let via = ["via 2001:db8:0::2", "via 2001:db8:1::2", "dev p1"][(bits >> 16) as usize % 3];
+        let prefix = IpNet::new(v6.into(), len.max(33) as u8).unwrap().trunc();
+        let via = [
+            "via 2001:db8:0::2",
+            "via 2001:db8:1::2",
+            "dev p1",
+            "nexthop via 2001:db8:0::3 nexthop via 2001:db8:1::3",
+        ][(bits >> 16) as usize % 4];
         let via = if target.is_empty() { via } else { "" };
-        writeln!(commands, "-6 route replace {target} {prefix} {via}").unwrap();
+        writeln!(commands, "route replace {target} {prefix} {via}").unwrap();
+        prefixes.push(prefix);
     }
     // Some would cut off the gateways of others; the kernel refuses those, and so do we.
-    let mut child = std::process::Command::new("ip")
-        .args(["-n", &world.r.0, "-force", "-batch", "-"])
-        .stdin(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), commands.as_bytes()).unwrap();
-    child.wait().unwrap();
+    world.r.try_batch(&commands);
     world.settle("random routes");
 
-    let mut addresses = Vec::new();
-    while addresses.len() < 10_000 {
+    let mut addresses: Vec<IpAddr> = prefixes.iter().copied().flat_map(edges).collect();
+    addresses.extend(macs.keys().map(|(_, gateway)| *gateway));
+    addresses.retain(is_asked);
+    let edges = addresses.len();
+    while addresses.len() < edges + 10_000 {
         let bits = random.next();
         let v4 = Ipv4Addr::from_bits(bits as u32);
-        // `ip route get` answers for multicast and loopback by rules of its own.
-        if !v4.is_multicast() && !v4.is_loopback() && v4.octets()[0] != 0 && v4.octets()[0] < 240 {
-            addresses.push(IpAddr::from(v4));
-        }
+        addresses.extend(Some(IpAddr::from(v4)).filter(is_asked));
         let v6 = u128::from(0x2001_0db8_u32) << 96
             | u128::from(random.next() as u32) << 64
             | u128::from(bits);
         addresses.push(Ipv6Addr::from_bits(v6).into());
     }
-    let seen: HashMap<AdjacencyKind, usize> = route_get::compare_all(&world, &addresses);
-    println!("{seen:?}");
+    let seen = route_get::compare_all(&world, &macs, &addresses);
+    println!("{edges} at edges, {} in all: {seen:?}", addresses.len());
     for kind in [
+        AdjacencyKind::Forward,
         AdjacencyKind::Glean,
+        AdjacencyKind::Local,
+        AdjacencyKind::Broadcast,
         AdjacencyKind::Blackhole,
         AdjacencyKind::Unreachable,
         AdjacencyKind::Prohibit,

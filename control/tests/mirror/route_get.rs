@@ -15,7 +15,10 @@ use super::{World, compare};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kernel {
     Local,
-    Broadcast,
+    /// The broadcast of a subnet of this interface.
+    Broadcast {
+        dev: String,
+    },
     /// Leaves by an interface, to a router if there is one between.
     Leaves {
         dev: String,
@@ -71,14 +74,15 @@ pub fn ask(world: &World, addresses: &[IpAddr]) -> Vec<Kernel> {
                 break answer.clone();
             }
         };
+        let dev = answer["dev"].as_str().unwrap_or_default().to_owned();
         match answer["type"].as_str() {
             Some("local" | "anycast") => Kernel::Local,
-            Some("broadcast") => Kernel::Broadcast,
+            Some("broadcast") => Kernel::Broadcast { dev },
             Some(other @ ("unreachable" | "prohibit" | "blackhole")) => {
                 Kernel::Error(other.to_owned())
             }
             _ => Kernel::Leaves {
-                dev: answer["dev"].as_str().unwrap_or_default().to_owned(),
+                dev,
                 via: answer["gateway"]
                     .as_str()
                     .or_else(|| answer["via"]["host"].as_str())
@@ -89,18 +93,28 @@ pub fn ask(world: &World, addresses: &[IpAddr]) -> Vec<Kernel> {
     (1..=addresses.len()).map(&mut next).collect()
 }
 
+/// The MAC of each neighbour that is resolved for good, by interface and address.
+pub type Macs = HashMap<(String, IpAddr), [u8; 6]>;
+
 /// Compares the tables with the kernel for all addresses, and tells how often each kind of
-/// answer was seen.
-pub fn compare_all(world: &World, addresses: &[IpAddr]) -> HashMap<AdjacencyKind, usize> {
+/// answer was seen. No other neighbours than `macs` may be known to the kernel.
+pub fn compare_all(
+    world: &World,
+    macs: &Macs,
+    addresses: &[IpAddr],
+) -> HashMap<AdjacencyKind, usize> {
     let kernel = ask(world, addresses);
     let mut reader = Domain::register(&world.domain).unwrap();
     let guard = reader.read();
     let mut seen = HashMap::new();
-    for (address, kernel) in addresses.iter().zip(kernel) {
-        let ours = compare::lookup(&world.tables, &guard, *address);
+    for (&address, kernel) in addresses.iter().zip(kernel) {
+        let ours = compare::lookup(&world.tables, &guard, address);
         let kind = ours.first().map_or(AdjacencyKind::NoRoute, Adjacency::kind);
         *seen.entry(kind).or_default() += 1;
-        let agrees = ours.iter().any(|adjacency| agree(adjacency, &kernel));
+        // Of a group the kernel names the member that it would take.
+        let agrees = ours
+            .iter()
+            .any(|adjacency| agree(adjacency, address, &kernel, macs));
         assert!(
             agrees,
             "{address}: the kernel says {kernel:?}, the tables {ours:?}"
@@ -109,25 +123,34 @@ pub fn compare_all(world: &World, addresses: &[IpAddr]) -> HashMap<AdjacencyKind
     seen
 }
 
-fn agree(ours: &Adjacency, kernel: &Kernel) -> bool {
+fn agree(ours: &Adjacency, address: IpAddr, kernel: &Kernel, macs: &Macs) -> bool {
     let error = |words: &[&str]| match kernel {
         Kernel::Error(error) => words.iter().any(|word| error.contains(word)),
         _ => false,
     };
+    let port = || format!("p{}", ours.port());
     match ours.kind() {
         AdjacencyKind::Local => *kernel == Kernel::Local,
-        AdjacencyKind::Broadcast => *kernel == Kernel::Broadcast,
+        AdjacencyKind::Broadcast => *kernel == Kernel::Broadcast { dev: port() },
         AdjacencyKind::NoRoute => error(&["Network is unreachable"]),
         AdjacencyKind::Blackhole => error(&["Invalid argument", "blackhole"]),
         AdjacencyKind::Unreachable => error(&["No route to host", "unreachable"]),
         AdjacencyKind::Prohibit => error(&["Permission denied", "prohibit"]),
-        AdjacencyKind::Kernel => {
-            matches!(kernel, Kernel::Leaves { dev, .. } if !dev.starts_with('p'))
-        }
-        AdjacencyKind::Forward | AdjacencyKind::Glean => match kernel {
-            Kernel::Leaves { dev, .. } => *dev == format!("p{}", ours.port()),
+        AdjacencyKind::Kernel => match kernel {
+            Kernel::Leaves { dev, .. } | Kernel::Broadcast { dev } => !dev.starts_with('p'),
             _ => false,
         },
+        kind @ (AdjacencyKind::Forward | AdjacencyKind::Glean) => {
+            let Kernel::Leaves { dev, via } = kernel else {
+                return false;
+            };
+            let mac = macs.get(&(dev.clone(), via.unwrap_or(address)));
+            *dev == port()
+                && match mac {
+                    Some(mac) => kind == AdjacencyKind::Forward && ours.dst_mac() == *mac,
+                    None => kind == AdjacencyKind::Glean,
+                }
+        }
         AdjacencyKind::Drop => false,
     }
 }
