@@ -112,6 +112,7 @@ pub fn test_of_punt(reason: PuntReason) -> fn() {
         P::TooBig | P::FragmentNeeded => exceptions::what_is_larger_than_the_mtu_goes_to_linux,
         P::Ip4Options => exceptions::options_go_to_linux,
         P::RouterAlert | P::Ip6HopByHop => exceptions::hop_by_hop_options_go_to_linux,
+        P::Redirect => exceptions::a_packet_that_turns_back_is_shown_to_linux_once_a_second,
         P::BeyondScope => ip6_rules::link_local_sources_stay_on_their_link,
     }
 }

@@ -410,3 +410,36 @@ pub fn nobody_answers_the_broadcast_address_of_a_subnet() {
         .punted("p0", PuntReason::TtlExpired, &frame)
         .nothing_else();
 }
+
+#[test]
+pub fn a_packet_that_turns_back_is_shown_to_linux_once_a_second() {
+    let mut dp = router();
+    dp.route("10.9.0.0/16 via 192.0.2.77")
+        .route("2001:db8:9::/48 via 2001:db8:0:1::77")
+        .neighbour("192.0.2.77 dev p0 lladdr 02::7")
+        .neighbour("2001:db8:0:1::77 dev p0 lladdr 02::7");
+    // Where no error may answer, none may be redirected.
+    let error = dp.frame("p0").ip4(HOST4, "10.9.0.1").icmp(11);
+    dp.send("p0", &error)
+        .forwarded("p0", "02::7", &error)
+        .nothing_else();
+    let back: Vec<_> = (0..20)
+        .map(|i| dp.frame("p0").ip4(HOST4, "10.9.0.1").udp(i, 2))
+        .collect();
+    let burst: Vec<_> = back.iter().map(|frame| ("p0", frame.into())).collect();
+    let out = dp.send_all(&burst);
+    out.punted("p0", PuntReason::Redirect, &back[0]);
+    for frame in &back[1..] {
+        out.forwarded("p0", "02::7", frame);
+    }
+    out.nothing_else();
+    // From another port there is nothing to redirect, and IPv6 is not looked at for it.
+    let other = dp.frame("p1").ip4("198.51.100.9", "10.9.0.1").udp(1, 2);
+    dp.send("p1", &other)
+        .forwarded("p0", "02::7", &other)
+        .nothing_else();
+    let six = dp.frame("p0").ip6(HOST6, "2001:db8:9::1").udp(1, 2);
+    dp.send("p0", &six)
+        .forwarded("p0", "02::7", &six)
+        .nothing_else();
+}

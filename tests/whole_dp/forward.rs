@@ -1,6 +1,7 @@
 //! Plain forwarding of both families.
 
 use ironlane_dataplane::eal::RxChecksum;
+use ironlane_dataplane::reason::PuntReason;
 use ironlane_packet::ip4::{DF, MF};
 use ironlane_tests::{Injected, WholeDp};
 
@@ -220,8 +221,10 @@ pub fn a_packet_may_leave_by_the_port_that_it_came_by() {
     let mut dp = router();
     dp.route("10.9.0.0/16 via 192.0.2.77")
         .neighbour("192.0.2.77 dev p0 lladdr 02::77");
+    // The first one is Linux's, which may want to redirect (see exceptions.rs).
     let frame = dp.frame("p0").ip4(HOST4, "10.9.1.1").udp(1, 2);
-    dp.send("p0", &frame)
+    dp.send_all(&[("p0", (&frame).into()), ("p0", (&frame).into())])
+        .punted("p0", PuntReason::Redirect, &frame)
         .forwarded("p0", "02::77", &frame)
         .nothing_else();
 }
@@ -238,7 +241,7 @@ pub fn many_ports_forward_to_each_other() {
     }
     let mut burst = Vec::new();
     for (from, name) in names.iter().enumerate() {
-        for to in 0..8 {
+        for to in (0..8).filter(|&to| to != from) {
             let (src, dst) = (format!("10.0.{from}.9"), format!("10.0.{to}.9"));
             let frame = dp.frame(name).ip4(&src, &dst).udp(from as u16, to as u16);
             burst.push((from, to, frame));

@@ -1,7 +1,7 @@
 //! IPv4 exception: packets that are not for the router and cannot just be forwarded.
 //!
 //! In the order in which a kernel would judge them: frames to groups (RFC 1812 5.3.4), link-local
-//! addresses (RFC 3927 2.7), the route, options, TTL (5.3.1), size. The kernel gets the packet as
+//! addresses (RFC 3927 2.7), the route, options, TTL (5.3.1), size, redirects (5.2.7.2). The kernel gets the packet as
 //! it arrived and does what the RFCs ask: it sends the ICMP error, writes into options,
 //! fragments. Where no error may answer, the packet ends here.
 
@@ -45,11 +45,12 @@ impl Stage for Ip4Exception {
         PuntReason::NoRoute,
         PuntReason::Unreachable,
         PuntReason::Prohibit,
+        PuntReason::Redirect,
     ];
 
     fn run<'q>(&self, burst: &mut Burst<'q>, view: &TablesView<'q>) {
         burst.decide(Self::INPUT, Lane::Ip4Rewrite, |packet| {
-            match judge(packet) {
+            match judge(packet, view.now_ns) {
                 Verdict::Punt(_) if is_from_broadcast(packet, view) => {
                     Verdict::Drop(DropReason::Ip4BroadcastSource)
                 }
@@ -69,7 +70,7 @@ fn is_from_broadcast(packet: &Packet<'_, '_>, view: &TablesView<'_>) -> bool {
     nexthops.resolve(view.guard, nexthop, 0).kind() == AdjacencyKind::Broadcast
 }
 
-fn judge(packet: &mut Packet<'_, '_>) -> Verdict {
+fn judge(packet: &mut Packet<'_, '_>, now_ns: u64) -> Verdict {
     let (kind, mtu) = match *packet.adjacency {
         Some(adjacency) => (adjacency.kind(), adjacency.mtu()),
         None => (AdjacencyKind::NoRoute, u16::MAX),
@@ -118,10 +119,22 @@ fn judge(packet: &mut Packet<'_, '_>) -> Verdict {
         };
     }
     match kind {
+        AdjacencyKind::Forward if may && wants_redirect(packet, now_ns) => {
+            Verdict::Punt(PuntReason::Redirect)
+        }
         AdjacencyKind::Forward => Verdict::Next,
         AdjacencyKind::Glean => Verdict::Lane(Lane::Glean),
         _ => Verdict::Punt(PuntReason::KernelRoute),
     }
+}
+
+/// A packet a second that leaves by the port it came by, for each nexthop: Linux sends it on, and a
+/// redirect to its source if one is due (RFC 1812 5.2.7.2). The others are forwarded here.
+fn wants_redirect(packet: &Packet<'_, '_>, now_ns: u64) -> bool {
+    const EACH_NS: u64 = 1_000_000_000;
+    packet.adjacency.is_some_and(|adjacency| {
+        adjacency.port() == packet.arrival.port && adjacency.glean_admits(now_ns, EACH_NS, 1)
+    })
 }
 
 /// The bytes between the fixed header and its end.

@@ -3,7 +3,7 @@
 //! Whether a packet is for the router is decided here, before its TTL is judged: eBGP and OSPF
 //! use TTL 1. Only a plain packet with a forwarding adjacency stays on the straight path.
 
-use ironlane_fib::{AdjacencyKind, NexthopIndex, NexthopRef};
+use ironlane_fib::{Adjacency, AdjacencyKind, NexthopIndex, NexthopRef};
 use ironlane_packet::flow;
 
 use super::{Stage, TablesView};
@@ -46,7 +46,14 @@ impl Stage for Ip4Lookup {
             let packet = &mut burst.packet(place);
             let adjacency = resolve(packet, nexthop, view, flow::hash4);
             *packet.adjacency = Some(adjacency);
-            let verdict = sort(packet, adjacency.kind(), adjacency.mtu(), LANES4);
+            let turns_back = adjacency.port() == packet.arrival.port;
+            let verdict = sort(
+                packet,
+                adjacency.kind(),
+                adjacency.mtu(),
+                turns_back,
+                LANES4,
+            );
             burst.put(place, verdict, Lane::Ip4Rewrite);
         }
     }
@@ -72,7 +79,7 @@ pub(super) fn resolve<'q>(
     nexthop: NexthopIndex,
     view: &TablesView<'q>,
     software_hash: fn(&[u8]) -> u32,
-) -> &'q ironlane_fib::Adjacency {
+) -> &'q Adjacency {
     let nexthops = view.tables.nexthops();
     match nexthops.get(view.guard, nexthop) {
         Some(NexthopRef::Adjacency(adjacency)) => adjacency,
@@ -86,17 +93,19 @@ pub(super) fn resolve<'q>(
     }
 }
 
-/// The lane of a packet by the kind of its adjacency: straight on, or why not.
+/// The lane of a packet by the kind of its adjacency: straight on, or why not. A packet that
+/// `turns_back` to the port it came by may be one to redirect.
 #[inline]
 pub(super) fn sort(
     packet: &Packet<'_, '_>,
     kind: AdjacencyKind,
     mtu: u16,
+    turns_back: bool,
     lanes: FamilyLanes,
 ) -> Verdict {
     let plain = packet.info.flags == 0 && packet.info.ip_len <= u32::from(mtu);
     match kind {
-        AdjacencyKind::Forward if plain => Verdict::Next,
+        AdjacencyKind::Forward if plain && !turns_back => Verdict::Next,
         AdjacencyKind::Glean if plain => Verdict::Lane(Lane::Glean),
         AdjacencyKind::Local if !packet.has(Info::GROUP_FRAME) => Verdict::Lane(lanes.local),
         AdjacencyKind::Broadcast => Verdict::Lane(lanes.local),

@@ -51,7 +51,7 @@ impl Stage for Ip6Lookup {
             let packet = &mut burst.packet(place);
             let adjacency = resolve(packet, nexthop, view, flow::hash6);
             *packet.adjacency = Some(adjacency);
-            let verdict = sort(packet, adjacency.kind(), adjacency.mtu(), LANES6);
+            let verdict = sort(packet, adjacency.kind(), adjacency.mtu(), false, LANES6);
             burst.put(place, verdict, Lane::Ip6Rewrite);
         }
     }
