@@ -218,7 +218,7 @@ pub(super) async fn away<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use ironlane_dataplane::lcore::{CounterSnapshot, LcoreSnapshot, LoopCounts};
+    use ironlane_dataplane::lcore::{CounterSnapshot, LcoreSnapshot, LoopCounts, RingCounts};
 
     use super::*;
 
@@ -238,6 +238,7 @@ mod tests {
                 lcores: CounterSnapshot {
                     at: std::time::SystemTime::now(),
                     lcores: vec![lcore],
+                    rings: RingCounts::default(),
                 },
                 exception: Vec::new(),
             }
