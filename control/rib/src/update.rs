@@ -46,9 +46,8 @@ pub(crate) fn insert(
     if let Some(at) = same.filter(|_| family == Family::Ip6 && flags.replace)
         && place_ip6(entries, &new, flags, key.clone(), bodies) != Some(at)
     {
-        // It takes another's place now, and the kernel does not look whether it is there twice.
-        bodies.release(entries.remove(at).body);
-        key = key_range(entries, &new);
+        // It takes another's place now. The kernel does not look whether it is there already, and
+        // has it twice from now on.
         same = None;
     }
     if let Some(at) = same {
@@ -135,6 +134,12 @@ fn insert_dumped(
         }
         entries.remove(at);
         entries.insert(place, new);
+        // A list names twice what is there twice, and the second time nothing is left to do.
+        for entry in &mut entries[key] {
+            if entry.body == new.body {
+                entry.generation = new.generation;
+            }
+        }
         return at != place || known.honoured != new.honoured;
     }
     let joins = bodies[new.body].key.joins_multipath();

@@ -147,6 +147,21 @@ fn a_replacement_may_be_there_already() {
 }
 
 #[test]
+fn a_replacement_that_was_there_already_is_there_twice() {
+    let mut b = routed();
+    b.route(NEW, "2001:db8:f::/48 dev p0 metric 20");
+    b.route(APPEND, "blackhole 2001:db8:f::/48 dev lo metric 20");
+    b.route(REPLACE, "blackhole 2001:db8:f::/48 dev lo metric 20");
+    assert_eq!(b.ask("2001:db8:f::1"), "blackhole");
+    b.route(REPLACE, "2001:db8:f::/48 dev p0 metric 20");
+    assert_eq!(b.ask("2001:db8:f::1"), "glean p0");
+    b.del_route("2001:db8:f::/48 dev p0 metric 20");
+    assert_eq!(b.ask("2001:db8:f::1"), "blackhole", "the second");
+    b.del_route("blackhole 2001:db8:f::/48 dev lo metric 20");
+    assert_eq!(b.ask("2001:db8:f::1"), "no_route");
+}
+
+#[test]
 fn metrics_fall_back() {
     let mut b = routed();
     b.route(NEW, "2001:db8:f::/48 via fe80::9 dev p0 metric 20");
