@@ -38,6 +38,18 @@ fn replacing_an_object_is_one_word_for_all_routes_and_groups() {
 }
 
 #[test]
+fn a_route_said_again_for_its_object_takes_no_place() {
+    let mut b = with_objects();
+    b.route(NEW, "blackhole 2001:db8:f::/48 dev lo metric 20");
+    b.route(APPEND, "2001:db8:f::/48 nhid 1 metric 20");
+    b.nexthop(1, NexthopBody::Single(path("203.0.113.9", "p2")));
+    b.route(REPLACE, "2001:db8:f::/48 nhid 1 metric 20");
+    assert_eq!(b.ask("2001:db8:f::1"), "blackhole");
+    b.del_route("blackhole 2001:db8:f::/48 dev lo metric 20");
+    assert_eq!(b.ask("2001:db8:f::1"), "p2 to .9");
+}
+
+#[test]
 fn an_object_that_becomes_a_blackhole_renames_its_routes() {
     let mut b = Box::new();
     b.nexthop(1, NexthopBody::Blackhole);
