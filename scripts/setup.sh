@@ -7,7 +7,7 @@
 set -u
 BUILD="ca-certificates libdpdk-dev dpdk libclang-dev pkg-config gcc libc6-dev make protobuf-compiler xz-utils"
 RUN="frr iproute2 iputils-ping traceroute iperf3 tcpdump ethtool python3 procps jq"
-RUST_MINOR=88 # as rust-version in Cargo.toml
+RUST_MINOR=89 # as rust-version in Cargo.toml
 
 CHECK=
 [ "${1:-}" = --check ] && CHECK=1

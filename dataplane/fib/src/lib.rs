@@ -19,5 +19,5 @@ pub use group::{Group, MAX_BUCKETS, Member};
 pub use id::{NexthopIndex, PortId, VrfId};
 pub use nexthop::{Nexthop, NexthopRef, Nexthops};
 pub use table::{Fib, FibStats, Ip4Fib, Ip6Fib, Tables};
-pub use trie::{Address, Run, Runs};
+pub use trie::{Address, LookupPath, Run, Runs};
 pub use writer::{Writer, WriterStats};

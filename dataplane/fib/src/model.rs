@@ -9,12 +9,19 @@ use crate::{Adjacency, AdjacencyKind, Mac, NexthopIndex, Tables, VrfId, Writer};
 const VRF: VrfId = VrfId::DEFAULT;
 
 /// The length of a prefix that ends in the first node below the root.
-const LEN: u8 = if cfg!(any(loom, miri)) { 8 } else { 24 };
+const LEN: u8 = if cfg!(any(loom, miri)) { 6 } else { 24 };
+
+/// The length of a prefix that ends in the second.
+const DEEP: u8 = if cfg!(any(loom, miri)) { 8 } else { 30 };
+
+/// With more routes than this a table of another VRF than the default one has a larger root.
+const GROW: u32 = if cfg!(any(loom, miri)) { 2 } else { 2000 };
 
 struct Setup {
     tables: Arc<Tables>,
     writer: Writer,
     reader: Reader,
+    vrf: VrfId,
 }
 
 impl Setup {
@@ -26,7 +33,16 @@ impl Setup {
             writer: Writer::new(Arc::clone(&tables), domain),
             tables,
             reader,
+            vrf: VRF,
         }
+    }
+
+    /// In a VRF whose root has the size that its routes need.
+    fn in_vrf(vrf: VrfId) -> Self {
+        let mut this = Self::new();
+        this.writer.add_vrf(vrf);
+        this.vrf = vrf;
+        this
     }
 
     fn hop(&mut self, number: u8) -> NexthopIndex {
@@ -35,7 +51,7 @@ impl Setup {
 
     fn route(&mut self, prefix: u32, len: u8, nexthop: NexthopIndex) {
         self.writer
-            .insert(VRF, net(prefix, len), nexthop)
+            .insert(self.vrf, net(prefix, len), nexthop)
             .expect("room");
     }
 
@@ -46,11 +62,12 @@ impl Setup {
             tables,
             mut writer,
             mut reader,
+            vrf,
         } = self;
         let lcore = thread::spawn(move || {
             for _ in 0..2 {
                 let burst = reader.read();
-                let index = tables.ip4(&burst, VRF).lookup(&burst, address);
+                let index = tables.ip4(&burst, vrf).lookup(&burst, address);
                 let met = tables.nexthops().resolve(&burst, index, 0).dst_mac()[0];
                 assert!(right.contains(&met), "met {met} (index {index})");
             }
@@ -111,6 +128,101 @@ fn a_removed_prefix_leaves_no_hole() {
         setup.route(0x1fff_0000, LEN, narrow); // keeps the node
         setup.race(0x1000_0001, &[1, 2], move |writer| {
             writer.remove(VRF, net(0x1000_0000, LEN));
+        });
+    });
+}
+
+#[test]
+fn a_leaf_in_a_block_is_changed_in_place() {
+    model(|| {
+        let mut setup = Setup::new();
+        let (wide, narrow, other) = (setup.hop(1), setup.hop(2), setup.hop(3));
+        setup.route(0, 0, wide);
+        setup.route(0x1000_0000, LEN, narrow);
+        setup.race(0x1000_0001, &[2, 3], move |writer| {
+            writer
+                .insert(VRF, net(0x1000_0000, LEN), other)
+                .expect("room");
+        });
+    });
+}
+
+#[test]
+fn a_block_with_other_runs_takes_the_place_of_one() {
+    model(|| {
+        let mut setup = Setup::new();
+        let (wide, narrow, other) = (setup.hop(1), setup.hop(2), setup.hop(3));
+        setup.route(0, 0, wide);
+        setup.route(0x1000_0000, LEN, narrow);
+        // The address keeps its answer, which moves to another place in another block.
+        setup.race(0x1000_0001, &[2], move |writer| {
+            let beside = 0x1000_0000 + (1 << (32 - LEN));
+            writer.insert(VRF, net(beside, LEN), other).expect("room");
+            writer.reclaim();
+            writer.insert(VRF, net(0, 2), other).expect("room");
+        });
+    });
+}
+
+#[test]
+fn a_block_below_another_is_filled_before_it_is_found() {
+    model(|| {
+        let mut setup = Setup::new();
+        let (wide, narrow, other) = (setup.hop(1), setup.hop(2), setup.hop(3));
+        setup.route(0, 0, wide);
+        setup.route(0x1000_0000, DEEP, narrow);
+        // The upper block keeps its runs: the word in it that leads to the lower one is changed.
+        setup.race(0x1000_0001, &[2], move |writer| {
+            let beside = 0x1000_0000 + (1 << (32 - DEEP));
+            writer.insert(VRF, net(beside, DEEP), other).expect("room");
+            writer.reclaim();
+        });
+    });
+}
+
+/// Fills up to the number of routes at which the root grows.
+fn fill(setup: &mut Setup, nexthop: NexthopIndex) {
+    for i in 2..GROW {
+        setup.route(0xf000_0000 | i << 8, 24, nexthop);
+    }
+}
+
+#[test]
+fn a_larger_root_says_the_same() {
+    model(|| {
+        let mut setup = Setup::in_vrf(VrfId(1));
+        let (one, other) = (setup.hop(1), setup.hop(2));
+        setup.route(0x1000_0000, LEN, one);
+        setup.route(0x2000_0000, LEN, other);
+        fill(&mut setup, other);
+        setup.race(0x1000_0001, &[1], move |writer| {
+            let vrf = VrfId(1);
+            writer
+                .insert(vrf, net(0x8000_0000, 1), other)
+                .expect("room"); // one too many
+            writer.reclaim();
+            writer
+                .insert(vrf, net(0x4000_0000, 4), other)
+                .expect("room");
+        });
+    });
+}
+
+#[test]
+fn a_change_behind_a_larger_root_is_met_before_or_after() {
+    model(|| {
+        let mut setup = Setup::in_vrf(VrfId(1));
+        let (one, other) = (setup.hop(1), setup.hop(2));
+        setup.route(0x1000_0000, LEN, one);
+        setup.route(0x2000_0000, LEN, one);
+        fill(&mut setup, one);
+        setup.race(0x1000_0001, &[1, 2], move |writer| {
+            let vrf = VrfId(1);
+            writer.insert(vrf, net(0x8000_0000, 1), one).expect("room"); // one too many
+            writer
+                .insert(vrf, net(0x1000_0000, LEN), other)
+                .expect("room");
+            writer.reclaim();
         });
     });
 }
@@ -190,6 +302,7 @@ fn a_new_vrf_is_empty_or_absent_which_is_the_same() {
             tables,
             mut writer,
             mut reader,
+            ..
         } = Setup::new();
         let lcore = thread::spawn(move || {
             let burst = reader.read();

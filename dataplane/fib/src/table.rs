@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use ironlane_rcu::primitive::{Arc, AtomicBool, Ordering};
+use ironlane_rcu::primitive::{Arc, Mutex};
 use ironlane_rcu::{Domain, Guard, Published, Retirer};
 
-use crate::trie::{Address, Nodes, Runs, Trie};
+use crate::trie::{Address, Arena, LookupPath, RootHandle, Runs, Trie};
 use crate::{NexthopIndex, Nexthops, VrfId};
 
 /// A lookup structure for one family of one VRF; see the README for how it works.
@@ -48,16 +48,15 @@ pub type Ip4Fib = Fib<u32>;
 pub type Ip6Fib = Fib<u128>;
 
 impl<K: Address> Fib<K> {
-    fn new(domain: &Arc<Domain>, nodes: &Arc<Nodes>) -> Self {
-        Self {
-            trie: Trie::new(domain, nodes),
-        }
+    fn new(domain: &Arc<Domain>, arena: &Arc<Arena>, large: bool) -> (Self, RootHandle) {
+        let (trie, root) = Trie::new(domain, arena, large);
+        (Self { trie }, root)
     }
 
     /// The nexthop of the longest prefix that covers the address, or [`NexthopIndex::NONE`].
     ///
     /// The answer is that of the table before or after any change that is under way. Cost: one
-    /// load for each level down to the leaf: IPv4 one to three, IPv6 one to fifteen.
+    /// load at the root, and two for each level down to the leaf.
     ///
     /// # Panics
     /// If the guard is of another domain, which would protect nothing.
@@ -74,6 +73,21 @@ impl<K: Address> Fib<K> {
     #[inline]
     pub fn lookup_bulk(&self, guard: &Guard<'_>, addresses: &[K], answers: &mut [NexthopIndex]) {
         self.trie.lookup_bulk(guard, addresses, answers);
+    }
+
+    /// The same by certain instructions, for tests and measurements.
+    ///
+    /// # Panics
+    /// As [`lookup_bulk`](Fib::lookup_bulk), and if the CPU lacks the instructions.
+    pub fn lookup_bulk_by(
+        &self,
+        path: LookupPath,
+        guard: &Guard<'_>,
+        addresses: &[K],
+        answers: &mut [NexthopIndex],
+    ) {
+        assert!(path.is_available(), "this CPU has no {path}");
+        self.trie.lookup_bulk_by(path, guard, addresses, answers);
     }
 
     /// All answers in address order, as runs of addresses that have the same one; the first run
@@ -97,7 +111,7 @@ impl<K: Address> Fib<K> {
     pub fn stats(&self) -> FibStats {
         FibStats {
             prefixes: self.trie.prefixes(),
-            nodes: self.trie.node_count(),
+            nodes: self.trie.blocks(),
             bytes: self.trie.bytes(),
         }
     }
@@ -114,9 +128,9 @@ impl<K: Address> fmt::Debug for Fib<K> {
 pub struct FibStats {
     /// Prefixes installed.
     pub prefixes: u64,
-    /// Nodes below the root.
+    /// Blocks below the root.
     pub nodes: u64,
-    /// Bytes that lookups may touch: root and nodes.
+    /// Bytes that lookups may touch: root and blocks.
     pub bytes: u64,
 }
 
@@ -126,12 +140,23 @@ pub(crate) struct Vrf {
     pub(crate) ip6: Ip6Fib,
 }
 
+/// What the writer needs to change the tables of a VRF: their roots.
+pub(crate) struct VrfRoots {
+    pub(crate) ip4: RootHandle,
+    pub(crate) ip6: RootHandle,
+}
+
 impl Vrf {
-    fn new(domain: &Arc<Domain>, nodes: &Arc<Nodes>) -> Self {
-        Self {
-            ip4: Fib::new(domain, nodes),
-            ip6: Fib::new(domain, nodes),
-        }
+    /// Empty tables. Large ones begin with the root of a full table, and keep it; others change
+    /// their root with the number of routes.
+    fn new(domain: &Arc<Domain>, arena: &Arc<Arena>, large: bool) -> (Self, VrfRoots) {
+        let (ip4, root4) = Fib::new(domain, arena, large);
+        let (ip6, root6) = Fib::new(domain, arena, large);
+        let roots = VrfRoots {
+            ip4: root4,
+            ip6: root6,
+        };
+        (Self { ip4, ip6 }, roots)
     }
 }
 
@@ -165,24 +190,26 @@ pub struct Tables {
     /// Stands in for a VRF that does not exist: no route to anywhere.
     absent: Vrf,
     nexthops: Nexthops,
-    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) arena: Arc<Arena>,
     domain: Arc<Domain>,
-    has_writer: AtomicBool,
+    /// For the writer, until it takes them.
+    roots: Mutex<Option<VrfRoots>>,
 }
 
 impl Tables {
     /// Empty tables for the default VRF, read by the readers of `domain`.
     pub fn new(domain: &Arc<Domain>) -> Self {
-        let nodes = Arc::new(Nodes::new());
-        let default = Arc::new(Vrf::new(domain, &nodes));
+        let arena = Arc::new(Arena::new());
+        let (default, roots) = Vrf::new(domain, &arena, true);
+        let default = Arc::new(default);
         Self {
             vrfs: Published::new(domain, Box::new(vec![Some(Arc::clone(&default))])),
             default,
-            absent: Vrf::new(domain, &nodes),
+            absent: Vrf::new(domain, &arena, false).0,
             nexthops: Nexthops::new(domain),
-            nodes,
+            arena,
             domain: Arc::clone(domain),
-            has_writer: AtomicBool::new(false),
+            roots: Mutex::new(Some(roots)),
         }
     }
 
@@ -232,10 +259,9 @@ impl Tables {
         found.and_then(Option::as_deref).unwrap_or(&self.absent)
     }
 
-    /// Says that there is a writer now; false if there was one.
-    pub(crate) fn take_writer(&self) -> bool {
-        // Relaxed: set once and never cleared; whoever wins shares nothing with the losers.
-        !self.has_writer.swap(true, Ordering::Relaxed)
+    /// Says that there is a writer now; `None` if there was one.
+    pub(crate) fn take_writer(&self) -> Option<VrfRoots> {
+        self.roots.lock().ok()?.take()
     }
 
     /// Makes and publishes the tables of one more VRF beside those that the writer knows.
@@ -244,13 +270,14 @@ impl Tables {
         mut known: Vec<Option<Arc<Vrf>>>,
         vrf: VrfId,
         retirer: &mut Retirer,
-    ) -> Arc<Vrf> {
-        let made = Arc::new(Vrf::new(&self.domain, &self.nodes));
+    ) -> (Arc<Vrf>, VrfRoots) {
+        let (made, roots) = Vrf::new(&self.domain, &self.arena, false);
+        let made = Arc::new(made);
         let place = usize::from(vrf.0);
         known.resize(known.len().max(place + 1), None);
         known[place] = Some(Arc::clone(&made));
         self.vrfs.swap(Box::new(known), retirer);
-        made
+        (made, roots)
     }
 
     /// The tables of the default VRF, which always exist.

@@ -1,5 +1,5 @@
 //! The one thread that changes the tables.
-#![allow(unsafe_code)] // it says when a node may be recycled
+#![allow(unsafe_code)] // it says when a block may be written again
 
 mod corrupt;
 mod quarantine;
@@ -14,8 +14,8 @@ use ipnet::IpNet;
 use ironlane_rcu::primitive::Arc;
 use ironlane_rcu::{Domain, Retirer};
 
-use crate::table::Vrf;
-use crate::trie::{Edit, NodeAllocator, TrieWriter};
+use crate::table::{Vrf, VrfRoots};
+use crate::trie::{Edit, Memory, TrieWriter};
 use crate::{FibError, Nexthop, NexthopIndex, Tables, VrfId};
 use quarantine::Quarantine;
 use slots::NexthopSlots;
@@ -51,7 +51,7 @@ use slots::NexthopSlots;
 pub struct Writer {
     tables: Arc<Tables>,
     retirer: Retirer,
-    allocator: NodeAllocator,
+    memory: Memory,
     slots: NexthopSlots,
     quarantine: Quarantine,
     vrfs: Vec<Option<VrfState>>,
@@ -65,11 +65,11 @@ struct VrfState {
 }
 
 impl VrfState {
-    fn new(vrf: Arc<Vrf>) -> Self {
+    fn new(vrf: Arc<Vrf>, roots: VrfRoots) -> Self {
         Self {
             vrf,
-            ip4: TrieWriter::new(),
-            ip6: TrieWriter::new(),
+            ip4: TrieWriter::new(roots.ip4),
+            ip6: TrieWriter::new(roots.ip6),
         }
     }
 }
@@ -92,13 +92,13 @@ pub struct WriterStats {
     pub nexthops: usize,
     /// Nexthops that were removed and whose index waits for a grace period.
     pub nexthops_leaving: usize,
-    /// Nodes of all tables, those included that wait for a grace period.
+    /// Blocks of all tables, those included that wait for a grace period.
     pub nodes: usize,
-    /// Bytes of all nodes, free ones and shadows included.
+    /// Bytes of all blocks, free ones included, and of the writer's trie behind them.
     pub node_bytes: usize,
     /// Bytes of the lists of prefixes.
     pub prefix_bytes: usize,
-    /// Things that wait for a grace period: nodes, indexes, replaced nexthops.
+    /// Things that wait for a grace period: blocks, indexes, replaced nexthops.
     pub pending: usize,
     /// How often a change had to wait for readers, since too much was pending.
     pub waits: u64,
@@ -109,8 +109,9 @@ pub struct WriterStats {
 macro_rules! with_table {
     ($self:ident, $vrf:expr, $prefix:expr, ($table:ident, $edit:ident, $address:ident, $len:ident) => $do:expr) => {{
         let Self {
-            allocator,
+            memory,
             quarantine,
+            retirer,
             vrfs,
             ..
         } = $self;
@@ -122,8 +123,9 @@ macro_rules! with_table {
                 #[allow(unused_mut)]
                 let mut $edit = Edit {
                     trie,
-                    allocator,
-                    dead: quarantine.nodes(),
+                    memory,
+                    dead: quarantine.blocks(),
+                    retirer,
                 };
                 let ($address, $len) =
                     (u32::from(prefix.network()), u32::from(prefix.prefix_len()));
@@ -135,8 +137,9 @@ macro_rules! with_table {
                 #[allow(unused_mut)]
                 let mut $edit = Edit {
                     trie,
-                    allocator,
-                    dead: quarantine.nodes(),
+                    memory,
+                    dead: quarantine.blocks(),
+                    retirer,
                 };
                 let ($address, $len) =
                     (u128::from(prefix.network()), u32::from(prefix.prefix_len()));
@@ -158,15 +161,14 @@ impl Writer {
             Arc::ptr_eq(tables.domain(), &domain),
             "the tables are of another RCU domain"
         );
-        assert!(
-            tables.take_writer(),
-            "tables have one writer for all their life"
-        );
-        let vrfs = vec![Some(VrfState::new(Arc::clone(tables.default_vrf())))];
+        let roots = tables.take_writer();
+        let roots = roots.expect("tables have one writer for all their life");
+        let default = Arc::clone(tables.default_vrf());
+        let vrfs = vec![Some(VrfState::new(default, roots))];
         let slots = NexthopSlots::new(tables.nexthops().capacity());
         Self {
             retirer: Retirer::new(domain),
-            allocator: NodeAllocator::new(),
+            memory: Memory::new(),
             slots,
             quarantine: Quarantine::default(),
             vrfs,
@@ -190,10 +192,10 @@ impl Writer {
             .iter()
             .map(|state| Some(Arc::clone(&state.as_ref()?.vrf)))
             .collect();
-        let made = self.tables.publish_vrf(known, vrf, &mut self.retirer);
+        let (made, roots) = self.tables.publish_vrf(known, vrf, &mut self.retirer);
         self.vrfs
             .resize_with(self.vrfs.len().max(place + 1), || None);
-        self.vrfs[place] = Some(VrfState::new(made));
+        self.vrfs[place] = Some(VrfState::new(made, roots));
     }
 
     /// Puts a nexthop in a free slot.
@@ -258,6 +260,7 @@ impl Writer {
         if let Some(old) = old {
             self.slots.unuse_by_prefix(old);
         }
+        self.settle();
         Ok(old)
     }
 
@@ -315,16 +318,16 @@ impl Writer {
         let Self {
             quarantine,
             retirer,
-            allocator,
+            memory,
             slots,
             tables,
             ..
         } = self;
-        quarantine.release(retirer, |retirer, nodes, nexthops| {
-            for node in nodes {
+        quarantine.release(retirer, |retirer, blocks, nexthops| {
+            for block in blocks {
                 // SAFETY: the quarantine gives out what has waited for a grace period since the
-                // last slot that led to the node was overwritten.
-                unsafe { allocator.give_back(&tables.nodes, node) };
+                // last word that led to the block was overwritten.
+                unsafe { memory.give_back(&tables.arena, block) };
             }
             for index in nexthops {
                 // A walker may hold an index longer than a burst, and so find the object until
@@ -355,8 +358,8 @@ impl Writer {
         WriterStats {
             nexthops: self.slots.live(),
             nexthops_leaving: self.slots.leaving(),
-            nodes: self.allocator.used(),
-            node_bytes: self.allocator.bytes(),
+            nodes: self.memory.blocks(),
+            node_bytes: self.memory.bytes(),
             prefix_bytes: states
                 .map(|state| state.ip4.bytes() + state.ip6.bytes())
                 .sum(),

@@ -1,145 +1,179 @@
 //! The reader's side: longest prefix match.
-#![allow(unsafe_code)] // nodes are found by number
+#![allow(unsafe_code)] // blocks are found by number
 
 use ironlane_rcu::primitive::{Arc, AtomicU64, Ordering};
-use ironlane_rcu::{Domain, Guard};
+use ironlane_rcu::{Domain, Guard, Published};
 
-use super::key::{Address, NODE_BITS, ROOT_BITS, ROOT_SLOTS};
-use super::node::{Entry, Nodes, Slot, empty_slots};
+use super::arena::Arena;
+use super::bulk::{self, LookupPath};
+use super::key::{Address, NODE_BITS, Shape};
+use super::root::Root;
+use super::word::{Word, guard};
 use crate::NexthopIndex;
-
-/// How many lookups are in flight at once: enough to hide a cache miss behind the others.
-const LANES: usize = 16;
 
 /// One table, as lcores see it.
 pub(crate) struct Trie<K> {
-    pub(super) root: Box<[Slot; ROOT_SLOTS]>,
-    pub(super) nodes: Arc<Nodes>,
-    pub(super) domain: Arc<Domain>,
+    pub(super) root: Published<Root>,
+    pub(super) arena: Arc<Arena>,
+    path: LookupPath,
     /// Counts that the writer keeps and anybody may read.
-    pub(super) prefix_count: AtomicU64,
-    pub(super) node_count: AtomicU64,
+    pub(super) counts: Counts,
     key: std::marker::PhantomData<K>,
 }
 
-impl<K: Address> Trie<K> {
-    pub(crate) fn new(domain: &Arc<Domain>, nodes: &Arc<Nodes>) -> Self {
-        let root = empty_slots(ROOT_SLOTS).try_into();
-        Self {
-            root: root.unwrap_or_else(|_| unreachable!("made with this length")),
-            nodes: Arc::clone(nodes),
-            domain: Arc::clone(domain),
-            prefix_count: AtomicU64::new(0),
-            node_count: AtomicU64::new(0),
-            key: std::marker::PhantomData,
-        }
-    }
+/// Figures that guard no data.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) prefixes: AtomicU64,
+    pub(super) blocks: AtomicU64,
+    pub(super) block_bytes: AtomicU64,
+    pub(super) root_bytes: AtomicU64,
+}
 
-    /// Panics if the guard protects another domain's data.
-    #[inline(always)]
-    pub(super) fn check(&self, guard: &Guard<'_>) {
-        assert!(
-            guard.protects(&self.domain),
-            "the guard is of another RCU domain"
-        );
+impl<K: Address> Trie<K> {
+    /// A table without routes, and its root for the writer.
+    pub(crate) fn new(domain: &Arc<Domain>, arena: &Arc<Arena>, large: bool) -> (Self, RootHandle) {
+        let root = Root::new(if large { K::LARGE } else { K::SMALL });
+        let this = Self {
+            root: Published::new(domain, Box::new(root.clone())),
+            arena: Arc::clone(arena),
+            path: LookupPath::best(),
+            counts: Counts::default(),
+            key: std::marker::PhantomData,
+        };
+        // Relaxed: a figure for people.
+        let bytes = root.bytes() as u64;
+        this.counts.root_bytes.store(bytes, Ordering::Relaxed);
+        (this, RootHandle(root))
     }
 
     #[inline]
     pub(crate) fn lookup(&self, guard: &Guard<'_>, address: K) -> NexthopIndex {
-        self.check(guard);
-        let mut shift = K::BITS - ROOT_BITS;
-        let mut entry = self.root[address.root_slot()].load();
-        loop {
-            match entry {
-                Entry::Leaf(nexthop) => return nexthop,
-                Entry::Child(number) => {
-                    shift -= NODE_BITS;
-                    // SAFETY: `number` was loaded under `guard`, of the right domain.
-                    let node = unsafe { self.nodes.get(number) };
-                    entry = node.slots[address.node_slot(shift)].load();
-                }
-            }
+        let (mut word, bits) = self.root.load(guard).enter(address);
+        let mut key = address.behind(bits);
+        while !word.is_leaf() {
+            // SAFETY: the word was loaded under `guard`, of the right domain (`load` asks), and
+            // `key` is what is behind the bits that led to it.
+            (word, key) = unsafe { step(&self.arena, word, key) };
         }
+        word.nexthop()
     }
 
     /// Looks up several addresses level by level, so that their cache misses overlap.
+    #[inline]
     pub(crate) fn lookup_bulk(
         &self,
         guard: &Guard<'_>,
         addresses: &[K],
         answers: &mut [NexthopIndex],
     ) {
-        self.check(guard);
-        assert_eq!(addresses.len(), answers.len(), "an answer for each address");
-        for (addresses, answers) in addresses.chunks(LANES).zip(answers.chunks_mut(LANES)) {
-            // SAFETY: under `guard`, of the right domain.
-            unsafe { self.lookup_lanes(addresses, answers) };
-        }
+        self.lookup_bulk_by(self.path, guard, addresses, answers);
     }
 
-    /// # Safety
-    /// Called under a guard of the right domain; at most [`LANES`] addresses, as many answers.
+    /// The same by a path of one's choice.
     #[inline]
-    unsafe fn lookup_lanes(&self, addresses: &[K], answers: &mut [NexthopIndex]) {
-        // Each level asks for all its slots before it looks at the first: whether a slot is a
-        // leaf cannot be guessed, and a wrong guess would wait for a miss.
-        let mut lanes: [(&Slot, u8); LANES] = [(&self.root[0], 0); LANES];
-        let mut live = addresses.len();
-        for (lane, address) in addresses.iter().enumerate() {
-            let slot = &self.root[address.root_slot()];
-            prefetch(slot);
-            lanes[lane] = (slot, lane as u8);
-        }
-        let mut shift = K::BITS - ROOT_BITS;
-        while live > 0 {
-            shift = shift.wrapping_sub(NODE_BITS);
-            let mut deeper = 0;
-            for turn in 0..live {
-                let (slot, lane) = lanes[turn];
-                match slot.load() {
-                    Entry::Leaf(nexthop) => answers[usize::from(lane)] = nexthop,
-                    Entry::Child(number) => {
-                        // SAFETY: the number was loaded under the guard of our contract.
-                        let node = unsafe { self.nodes.get(number) };
-                        let slot = &node.slots[addresses[usize::from(lane)].node_slot(shift)];
-                        prefetch(slot);
-                        lanes[deeper] = (slot, lane);
-                        deeper += 1;
-                    }
+    pub(crate) fn lookup_bulk_by(
+        &self,
+        path: LookupPath,
+        guard: &Guard<'_>,
+        addresses: &[K],
+        answers: &mut [NexthopIndex],
+    ) {
+        assert_eq!(addresses.len(), answers.len(), "an answer for each address");
+        let root = self.root.load(guard);
+        // SAFETY: under `guard`, of the right domain (`load` asks); as many answers.
+        unsafe { bulk::lookup(path, root, &self.arena, addresses, answers) };
+    }
+
+    /// The answer for an address, and the last address behind it to which the same word gives
+    /// the same answer.
+    pub(super) fn answer_from(&self, guard: &Guard<'_>, address: K) -> (NexthopIndex, K) {
+        let (mut word, mut above) = self.root.load(guard).enter(address);
+        let mut last = address.filled(above);
+        while !word.is_leaf() {
+            let base = address.masked(above);
+            // SAFETY: the word was loaded under `guard`, of the right domain (`load` asks).
+            let head = unsafe { self.arena.head(word.unit()) };
+            if word.is_guard() {
+                let len = guard::len(head);
+                let pattern = base.with_pattern(guard::pattern(head), above);
+                let hits = guard::hits(head, address.behind(above).top());
+                if hits {
+                    last = pattern.filled((above + len).min(K::BITS));
+                } else if address < pattern {
+                    last = pattern.previous().unwrap_or(pattern);
                 }
+                // SAFETY: as above; such a block has two words.
+                word = unsafe { self.arena.word(word.unit(), usize::from(hits)) };
+                above += len;
+            } else {
+                let slot = address.slot(above);
+                let below = head << (63 - slot);
+                let behind = (head >> slot) >> 1;
+                // A run ends before the next begins.
+                let end =
+                    slot + (behind.trailing_zeros() as usize).min(super::key::FANOUT - 1 - slot);
+                let bits = (above + NODE_BITS).min(K::BITS);
+                last = base.with_slot(end, above).filled(bits);
+                // SAFETY: as above; there is a word for each run.
+                word = unsafe {
+                    self.arena
+                        .word(word.unit(), below.count_ones() as usize - 1)
+                };
+                above += NODE_BITS;
             }
-            live = deeper;
         }
+        (word.nexthop(), last)
     }
 
     /// Prefixes in the table.
     pub(crate) fn prefixes(&self) -> u64 {
-        // Relaxed: a figure for people.
-        self.prefix_count.load(Ordering::Relaxed)
+        // Relaxed, here and below: figures for people.
+        self.counts.prefixes.load(Ordering::Relaxed)
     }
 
-    /// Nodes that the root leads to.
-    pub(crate) fn node_count(&self) -> u64 {
-        // Relaxed: a figure for people.
-        self.node_count.load(Ordering::Relaxed)
+    /// Blocks that the root leads to.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.counts.blocks.load(Ordering::Relaxed)
     }
 
     /// Bytes that lcores may touch.
     pub(crate) fn bytes(&self) -> u64 {
-        let node = size_of::<super::node::Node>() as u64;
-        size_of_val(&*self.root) as u64 + self.node_count() * node
+        self.counts.root_bytes.load(Ordering::Relaxed)
+            + self.counts.block_bytes.load(Ordering::Relaxed)
     }
 }
 
-/// Asks for the cache line of a slot, without waiting for it.
-#[inline(always)]
-fn prefetch(slot: &Slot) {
-    #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
-    // SAFETY: a prefetch is a hint; it neither faults nor changes anything.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(slot).cast());
+/// The writer's hold of a root that is published.
+pub(crate) struct RootHandle(pub(super) Root);
+
+impl RootHandle {
+    pub(super) fn shape(&self) -> Shape {
+        self.0.shape()
     }
-    #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
-    let _ = slot;
+}
+
+/// One level down: the word in the block that `word` leads to, and what is left of the key.
+///
+/// # Safety
+/// `word` leads to a block, and was loaded under a guard that is still held and protects the
+/// tables.
+#[inline(always)]
+pub(super) unsafe fn step<K: Address>(arena: &Arena, word: Word, key: K) -> (Word, K) {
+    let unit = word.unit();
+    // SAFETY: by our contract.
+    let head = unsafe { arena.head(unit) };
+    if K::GUARDS && word.is_guard() {
+        let place = usize::from(guard::hits(head, key.top()));
+        // SAFETY: by our contract; such a block has two words.
+        let word = unsafe { arena.word(unit, place) };
+        (word, key.behind(guard::len(head)))
+    } else {
+        let slot = key.top() >> (64 - NODE_BITS);
+        // The first slot always begins a run, so that the count is 1 or more.
+        let place = (head << (63 - slot)).count_ones() as usize - 1;
+        // SAFETY: by our contract; there is a word for each run.
+        let word = unsafe { arena.word(unit, place) };
+        (word, key.behind(NODE_BITS))
+    }
 }

@@ -1,19 +1,32 @@
-//! A multibit trie: 16 bits at the root, 8 in each node below, one word a slot.
+//! A compressed bitmap trie: a direct root, and below it nodes of 6 bits that keep each run of
+//! equal slots once.
 //!
-//! A slot is a leaf or leads to a node; a leaf answers for all addresses below it, so a lookup
-//! ends at the first leaf and never goes back. A prefix whose length falls within a stride is
-//! expanded to all slots that it covers. Updates store into slots that are in use, one word at a
-//! time: since a lookup reads one leaf, it sees each address as it was before or as it is after.
+//! Readers see an *image*: the root, an array of words, and blocks in one arena that is shared by
+//! all tables. A word is a leaf or leads to a block; a leaf answers for all addresses below it, so
+//! a lookup ends at the first leaf and never goes back. The writer alone has the *shadow*, a trie
+//! with the same strides that also knows which prefix each leaf comes from, and publishes from it.
+//! See the README for the protocol.
 
+mod arena;
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+mod avx512;
+mod bulk;
+mod grow;
+mod image;
 mod key;
 mod lookup;
-mod node;
+mod mend;
+mod root;
 mod routes;
+mod shadow;
+mod slabs;
 mod update;
 mod walk;
+mod word;
 
+pub(crate) use arena::Arena;
+pub use bulk::LookupPath;
 pub use key::Address;
-pub(crate) use lookup::Trie;
-pub(crate) use node::{NodeAllocator, Nodes};
-pub(crate) use update::{Edit, TrieWriter};
+pub(crate) use lookup::{RootHandle, Trie};
+pub(crate) use update::{Edit, Memory, TrieWriter};
 pub use walk::{Run, Runs};

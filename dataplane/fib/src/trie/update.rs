@@ -1,76 +1,101 @@
 //! The writer's side: prefixes become slots, in place, while lcores read.
 //!
-//! Whose a slot is stands in the shadow beside it: a prefix may take the slots of shorter ones,
-//! and gives its own back to the longest that covers it. A node is filled before the slot above
-//! leads to it, and is recycled a grace period after the last slot that did.
-#![allow(unsafe_code)] // nodes are found by number
+//! A change is made in the shadow and published on the way back, from the deepest node up. Whose a
+//! slot is stands beside it: a prefix may take the slots of shorter ones, and gives its own back
+//! to the longest that covers it.
+#![allow(unsafe_code)] // it says when a block may be written again
 
 use std::ops::Range;
 
+use ironlane_rcu::Retirer;
 use ironlane_rcu::primitive::Ordering;
 
-use super::key::{Address, FANOUT, NODE_BITS, ROOT_BITS, ROOT_SLOTS};
-use super::lookup::Trie;
-use super::node::{Entry, NodeAllocator, Owner, Slot};
+use super::arena::Arena;
+use super::key::{Address, FANOUT, NODE_BITS};
+use super::lookup::{RootHandle, Trie};
+use super::root::Root;
 use super::routes::Routes;
+use super::shadow::{Cell, Owner, Shadows};
+use super::slabs::Slabs;
 use crate::{FibError, NexthopIndex};
+
+/// Where nodes come from: those of the writer, and the blocks that readers see.
+pub(crate) struct Memory {
+    pub(super) shadows: Shadows,
+    pub(super) slabs: Slabs,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self {
+            shadows: Shadows::new(),
+            slabs: Slabs::new(),
+        }
+    }
+
+    /// Gives a block back.
+    ///
+    /// # Safety
+    /// No word leads to the block, and a grace period has passed since one did.
+    pub(crate) unsafe fn give_back(&mut self, arena: &Arena, unit: u32) {
+        // SAFETY: by our contract.
+        unsafe { self.slabs.give_back(arena, unit) };
+    }
+
+    /// Blocks in use, those included that wait for a grace period.
+    pub(crate) fn blocks(&self) -> usize {
+        self.slabs.blocks()
+    }
+
+    /// Bytes of blocks, free ones included, and of what the writer knows about nodes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slabs.bytes() + self.shadows.bytes()
+    }
+}
 
 /// What the writer of all tables lends for a change of one.
 pub(crate) struct Edit<'a, K> {
     /// The table.
     pub(crate) trie: &'a Trie<K>,
     /// Where nodes come from.
-    pub(crate) allocator: &'a mut NodeAllocator,
-    /// Where nodes go that no slot leads to any more, to be recycled after a grace period.
+    pub(crate) memory: &'a mut Memory,
+    /// Where blocks go that no word leads to any more, to be taken again after a grace period.
     pub(crate) dead: &'a mut Vec<u32>,
+    /// Where a root goes that is replaced.
+    pub(crate) retirer: &'a mut Retirer,
 }
 
-/// The root, or a node with so many bits above it.
+/// A node, by the bits that lead there.
 #[derive(Clone, Copy)]
-struct Place {
-    node: Option<u32>,
-    above: u32,
+pub(super) struct Place<K> {
+    pub(super) node: u32,
+    pub(super) above: u32,
+    /// The first address below.
+    pub(super) base: K,
 }
 
-impl Place {
-    const ROOT: Self = Self {
-        node: None,
-        above: 0,
-    };
-
-    /// How many bits are known behind this place.
-    fn below(self) -> u32 {
-        self.above
-            + if self.node.is_none() {
-                ROOT_BITS
-            } else {
-                NODE_BITS
-            }
+impl<K: Address> Place<K> {
+    /// How many bits are known behind the node.
+    pub(super) fn below(self) -> u32 {
+        self.above + NODE_BITS
     }
 
-    fn child(self, node: u32) -> Self {
+    /// The child in a slot.
+    pub(super) fn child(self, slot: usize, node: u32) -> Self {
         Self {
-            node: Some(node),
+            node,
             above: self.below(),
+            base: self.base.with_slot(slot, self.above),
         }
     }
 
-    fn slot_of<K: Address>(self, address: K) -> usize {
-        match self.node {
-            None => address.root_slot(),
-            Some(_) => address.node_slot(K::BITS - self.below()),
+    /// The slots that a prefix which ends here or above covers.
+    pub(super) fn range(self, address: K, len: u32) -> Range<usize> {
+        if len <= self.above {
+            return 0..FANOUT;
         }
-    }
-
-    /// The slots that a prefix which ends here covers.
-    fn range<K: Address>(self, address: K, len: u32) -> Range<usize> {
-        let first = self.slot_of(address);
+        let first = address.slot(self.above);
         first..first + (1 << (self.below() - len))
-    }
-
-    /// Whether a slot of this owner says more than the slot above could.
-    fn owns(self, owner: Owner) -> bool {
-        self.node.is_some() && owner > Owner::prefix(self.above)
     }
 }
 
@@ -78,21 +103,27 @@ impl Place {
 struct Paint {
     /// The slots of prefixes from the first to the second length change.
     from: (Owner, Owner),
-    to: Owner,
-    leaf: NexthopIndex,
+    to: Cell,
 }
 
 /// What the writer knows about one table.
 pub(crate) struct TrieWriter<K> {
-    root: Box<[Owner]>,
-    routes: Routes<K>,
+    /// The node that resolves the first bits, if there are routes.
+    pub(super) top: Option<u32>,
+    pub(super) routes: Routes<K>,
+    /// What readers have.
+    pub(super) root: Root,
+    /// Whether the root stays large.
+    pub(super) pinned: bool,
 }
 
 impl<K: Address> TrieWriter<K> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(root: RootHandle) -> Self {
         Self {
-            root: vec![Owner::NONE; ROOT_SLOTS].into(),
+            top: None,
             routes: Routes::new(),
+            pinned: root.shape() == K::LARGE,
+            root: root.0,
         }
     }
 
@@ -104,9 +135,9 @@ impl<K: Address> TrieWriter<K> {
         self.routes.iter()
     }
 
-    /// Bytes of all that is kept for the writer alone, but the shadows of nodes.
+    /// Bytes of the list of prefixes.
     pub(crate) fn bytes(&self) -> usize {
-        self.root.len() + self.routes.bytes()
+        self.routes.bytes()
     }
 
     /// Installs or replaces a prefix without host bits; returns the nexthop that it had.
@@ -117,59 +148,21 @@ impl<K: Address> TrieWriter<K> {
         len: u32,
         nexthop: NexthopIndex,
     ) -> Result<Option<NexthopIndex>, FibError> {
+        let nodes = len.div_ceil(NODE_BITS) as usize;
+        edit.memory.slabs.ensure(nodes)?;
         let old = self.routes.get(address, len);
-        // Down the nodes that exist, towards the one in which the prefix ends.
-        let mut place = Place::ROOT;
-        while len > place.below() {
-            match edit.slot(place, place.slot_of(address)).load() {
-                Entry::Child(node) => place = place.child(node),
-                Entry::Leaf(_) => break,
-            }
-        }
-        let missing = len.saturating_sub(place.below()).div_ceil(NODE_BITS) as usize;
-        edit.allocator.ensure(missing)?;
+        self.routes.insert(address, len, nexthop);
+        let path = self.path(edit, address, len, true);
         let owner = Owner::prefix(len);
         let paint = Paint {
             from: (Owner::NONE, owner),
-            to: owner,
-            leaf: nexthop,
+            to: Cell::leaf(nexthop, owner),
         };
-        if missing == 0 {
-            self.paint(edit, place, place.range(address, len), &paint);
-        } else {
-            let slot = place.slot_of(address);
-            let child = self.chain(edit, place, slot, address, len, &paint);
-            self.set_owner(edit, place, slot, Owner::CHILD);
-            edit.slot(place, slot).store(Entry::Child(child));
-        }
-        self.routes.insert(address, len, nexthop);
-        self.count(edit, missing as i64);
+        let last = *path.last().expect("a path begins at the top");
+        self.paint(edit, last, last.range(address, len), &paint);
+        self.climb(edit, &path, address, true);
+        self.settle(edit);
         Ok(old)
-    }
-
-    /// Makes the nodes that are missing below a leaf, down to where the prefix ends, with the
-    /// prefix in them; nobody sees them yet. Returns the first.
-    fn chain(
-        &mut self,
-        edit: &mut Edit<'_, K>,
-        place: Place,
-        slot: usize,
-        address: K,
-        len: u32,
-        paint: &Paint,
-    ) -> u32 {
-        let (leaf, owner) = (edit.slot(place, slot).load(), self.owner(edit, place, slot));
-        let first = edit.allocator.take(&edit.trie.nodes, leaf, owner);
-        let mut place = place.child(first);
-        while len > place.below() {
-            let slot = place.slot_of(address);
-            let node = edit.allocator.take(&edit.trie.nodes, leaf, owner);
-            self.set_owner(edit, place, slot, Owner::CHILD);
-            edit.slot(place, slot).store(Entry::Child(node));
-            place = place.child(node);
-        }
-        self.paint(edit, place, place.range(address, len), paint);
-        first
     }
 
     /// Removes a prefix without host bits; returns the nexthop that it had.
@@ -180,156 +173,185 @@ impl<K: Address> TrieWriter<K> {
         len: u32,
     ) -> Option<NexthopIndex> {
         let old = self.routes.remove(address, len)?;
-        let (to, leaf) = match self.routes.cover(address, len) {
-            Some((shorter, nexthop)) => (Owner::prefix(shorter), nexthop),
-            None => (Owner::NONE, NexthopIndex::NONE),
+        let to = match self.routes.cover(address, len) {
+            Some((shorter, nexthop)) => Cell::leaf(nexthop, Owner::prefix(shorter)),
+            None => Cell::NONE,
         };
-        let mut path = vec![Place::ROOT];
-        let mut place = Place::ROOT;
-        while len > place.below() {
-            let Entry::Child(node) = edit.slot(place, place.slot_of(address)).load() else {
-                unreachable!("a prefix keeps the node in which it ends");
-            };
-            place = place.child(node);
-            path.push(place);
-        }
         let own = Owner::prefix(len);
-        self.paint(
-            edit,
-            place,
-            place.range(address, len),
-            &Paint {
-                from: (own, own),
-                to,
-                leaf,
-            },
-        );
+        let paint = Paint {
+            from: (own, own),
+            to,
+        };
+        let mut path = self.path(edit, address, len, false);
+        let last = *path.last().expect("a path begins at the top");
+        self.paint(edit, last, last.range(address, len), &paint);
         self.collapse(edit, &mut path, address);
-        self.count(edit, 0);
+        self.climb(edit, &path, address, true);
+        if self.routes.len() == 0
+            && let Some(top) = self.top.take()
+        {
+            edit.memory.shadows.remove(top);
+        }
+        self.settle(edit);
         Some(old)
     }
 
-    /// Cuts off the nodes at the end of the path that say no more than a leaf above could.
-    fn collapse(&mut self, edit: &mut Edit<'_, K>, path: &mut Vec<Place>, address: K) {
-        while let Some(Place {
-            node: Some(node), ..
-        }) = path.pop()
-        {
-            let shadow = edit.allocator.shadow(node);
-            if shadow.own > 0 {
-                return;
-            }
-            let owner = shadow.owners[0];
-            let above = *path.last().expect("a node is below the root");
-            // SAFETY: we are the writer and have not freed the node.
-            let leaf = unsafe { edit.trie.nodes.get(node) }.slots[0].load();
-            let slot = above.slot_of(address);
-            edit.slot(above, slot).store(leaf);
-            self.set_owner(edit, above, slot, owner);
-            edit.dead.push(node);
-            self.count(edit, -1);
-        }
-    }
-
-    /// Changes the slots of a range, and of all nodes below it, that belong to `paint.from`.
-    fn paint(&mut self, edit: &mut Edit<'_, K>, place: Place, range: Range<usize>, paint: &Paint) {
-        for slot in range {
-            let owner = self.owner(edit, place, slot);
-            if owner == Owner::CHILD {
-                if let Entry::Child(node) = edit.slot(place, slot).load() {
-                    self.paint(edit, place.child(node), 0..FANOUT, paint);
-                }
-            } else if paint.from.0 <= owner && owner <= paint.from.1 {
-                edit.slot(place, slot).store(Entry::Leaf(paint.leaf));
-                self.set_owner(edit, place, slot, paint.to);
-            }
-        }
-    }
-
-    /// Writes every leaf within a prefix as the list of prefixes says, and returns how many were
-    /// wrong: the cure for a damaged table.
-    pub(crate) fn mend(&mut self, edit: &mut Edit<'_, K>, address: K, len: u32) -> usize {
-        let mut place = Place::ROOT;
-        while len > place.below() {
-            match edit.slot(place, place.slot_of(address)).load() {
-                Entry::Child(node) => place = place.child(node),
-                Entry::Leaf(_) => break,
-            }
-        }
-        let range = place.range(address, len.min(place.below()));
-        let base = address.masked(place.above);
-        self.mend_range(edit, place, base, range)
-    }
-
-    fn mend_range(&self, edit: &Edit<'_, K>, place: Place, base: K, range: Range<usize>) -> usize {
-        let mut mended = 0;
-        for slot in range {
-            let first = base.with_slot(slot, K::BITS - place.below());
-            let found = edit.slot(place, slot).load();
-            if let (Entry::Child(node), Owner::CHILD) = (found, self.owner(edit, place, slot)) {
-                mended += self.mend_range(edit, place.child(node), first, 0..FANOUT);
-                continue;
-            }
-            let owner = self.owner(edit, place, slot).len();
-            let right = owner.and_then(|len| self.routes.get(first.masked(len), len));
-            let right = Entry::Leaf(right.unwrap_or(NexthopIndex::NONE));
-            if found != right {
-                edit.slot(place, slot).store(right);
-                mended += 1;
-            }
-        }
-        mended
-    }
-
-    /// Writes the leaf that answers for an address, beside the list of prefixes.
-    pub(crate) fn poke(&self, edit: &Edit<'_, K>, address: K, nexthop: NexthopIndex) {
-        let mut place = Place::ROOT;
-        loop {
-            let slot = edit.slot(place, place.slot_of(address));
-            match slot.load() {
-                Entry::Child(node) => place = place.child(node),
-                Entry::Leaf(_) => return slot.store(Entry::Leaf(nexthop)),
-            }
-        }
-    }
-
-    fn owner(&self, edit: &Edit<'_, K>, place: Place, slot: usize) -> Owner {
-        match place.node {
-            None => self.root[slot],
-            Some(node) => edit.allocator.shadow(node).owners[slot],
-        }
-    }
-
-    fn set_owner(&mut self, edit: &mut Edit<'_, K>, place: Place, slot: usize, owner: Owner) {
-        let Some(node) = place.node else {
-            self.root[slot] = owner;
-            return;
+    /// The nodes from the top to the one in which a prefix ends; those that are missing are made
+    /// on demand, or else left out.
+    pub(super) fn path(
+        &mut self,
+        edit: &mut Edit<'_, K>,
+        address: K,
+        len: u32,
+        make: bool,
+    ) -> Vec<Place<K>> {
+        let shadows = &mut edit.memory.shadows;
+        let top = *self.top.get_or_insert_with(|| shadows.add(Cell::NONE));
+        let mut place = Place {
+            node: top,
+            above: 0,
+            base: K::zero(),
         };
-        let shadow = edit.allocator.shadow_mut(node);
-        let before = std::mem::replace(&mut shadow.owners[slot], owner);
-        shadow.own += u16::from(place.owns(owner));
-        shadow.own -= u16::from(place.owns(before));
-    }
-
-    /// Publishes the counts for people.
-    fn count(&self, edit: &Edit<'_, K>, nodes: i64) {
-        // Relaxed: figures that guard no data, written by this thread alone.
-        edit.trie
-            .prefix_count
-            .store(self.routes.len() as u64, Ordering::Relaxed);
-        let before = edit.trie.node_count.load(Ordering::Relaxed);
-        edit.trie
-            .node_count
-            .store(before.wrapping_add_signed(nodes), Ordering::Relaxed);
-    }
-}
-
-impl<K: Address> Edit<'_, K> {
-    fn slot(&self, place: Place, slot: usize) -> &Slot {
-        match place.node {
-            None => &self.trie.root[slot],
-            // SAFETY: we are the writer and have not freed the node.
-            Some(node) => unsafe { &self.trie.nodes.get(node).slots[slot] },
+        let mut path = Vec::with_capacity(12);
+        path.push(place);
+        while len > place.below() {
+            let slot = address.slot(place.above);
+            let cell = shadows.get(place.node).cell(slot);
+            let child = match cell.child() {
+                Some(child) => child,
+                None if make => {
+                    let child = shadows.add(cell);
+                    shadows.set_slot(place.node, slot, Cell::child_of(child));
+                    child
+                }
+                None => break,
+            };
+            place = place.child(slot, child);
+            path.push(place);
         }
+        path
+    }
+
+    /// Changes the slots of a range, and of all nodes below it, that belong to `paint.from`, and
+    /// publishes them.
+    fn paint(&self, edit: &mut Edit<'_, K>, place: Place<K>, range: Range<usize>, paint: &Paint) {
+        let mut cells = edit.memory.shadows.get(place.node).cells();
+        let mut changed = false;
+        for slot in range.clone() {
+            let cell = cells[slot];
+            if let Some(child) = cell.child() {
+                self.paint(edit, place.child(slot, child), 0..FANOUT, paint);
+            } else if paint.from.0 <= cell.owner && cell.owner <= paint.from.1 {
+                changed |= cell != paint.to;
+                cells[slot] = paint.to;
+            }
+        }
+        if changed {
+            edit.memory.shadows.set(place.node, &cells);
+        }
+        self.publish(edit, place, range);
+    }
+
+    /// Whether readers find a node by a word: if the root does not resolve its bits.
+    pub(super) fn has_image(&self, place: Place<K>) -> bool {
+        place.above >= place.base.enter(self.root.shape()).1
+    }
+
+    /// Makes readers find what the writer knows about a node, or about some slots of one that
+    /// the root resolves; returns how many words were changed, and whether the node is found by
+    /// another word now.
+    pub(super) fn publish(
+        &self,
+        edit: &mut Edit<'_, K>,
+        place: Place<K>,
+        range: Range<usize>,
+    ) -> (usize, bool) {
+        if self.has_image(place) {
+            let published = edit.publish(place.node);
+            return (published.stored, published.moved);
+        }
+        let shadow = edit.memory.shadows.get(place.node);
+        let mut stored = 0;
+        for slot in range {
+            let cell = shadow.cell(slot);
+            let (first, bits) = place
+                .base
+                .with_slot(slot, place.above)
+                .enter(self.root.shape());
+            stored += match cell.child() {
+                None => {
+                    let count = 1 << (bits - place.below());
+                    self.root.store(first, count, cell.word())
+                }
+                Some(child) if place.below() == bits => {
+                    let image = edit.memory.shadows.get(child).image;
+                    self.root.store(first, 1, image)
+                }
+                Some(_) => 0, // its own slots say it
+            };
+        }
+        (stored, false)
+    }
+
+    /// Publishes the nodes above the last of a path, which is published: until one of them need
+    /// not change, if `brief`. Returns how many words were changed.
+    pub(super) fn climb(
+        &self,
+        edit: &mut Edit<'_, K>,
+        path: &[Place<K>],
+        address: K,
+        brief: bool,
+    ) -> usize {
+        let mut sum = 0;
+        for pair in path.windows(2).rev() {
+            let (place, below) = (pair[0], pair[1]);
+            if !self.has_image(below) {
+                break;
+            }
+            let slot = address.slot(place.above);
+            let (stored, moved) = self.publish(edit, place, slot..slot + 1);
+            sum += stored + usize::from(moved);
+            // A block that compares is also found in the block above it.
+            let image = edit.memory.shadows.get(place.node).image;
+            let stays = !moved && !image.is_leaf() && !image.is_guard();
+            if brief && self.has_image(place) && stays {
+                break;
+            }
+        }
+        sum
+    }
+
+    /// Cuts off the nodes at the end of a path that say no more than a leaf above could, and
+    /// publishes the one that remains.
+    fn collapse(&self, edit: &mut Edit<'_, K>, path: &mut Vec<Place<K>>, address: K) {
+        let before = path.len();
+        while let [.., parent, last] = path[..] {
+            let shadow = edit.memory.shadows.get(last.node);
+            if shadow.runs().any(|(_, _, cell)| cell.is_own(last.above)) {
+                break;
+            }
+            let cell = shadow.cell(0);
+            if self.has_image(last) {
+                edit.retract(last.node);
+            }
+            edit.memory.shadows.remove(last.node);
+            let slot = address.slot(parent.above);
+            edit.memory.shadows.set_slot(parent.node, slot, cell);
+            path.pop();
+        }
+        if path.len() < before {
+            let last = *path.last().expect("the top remains");
+            let slot = address.slot(last.above);
+            self.publish(edit, last, slot..slot + 1);
+        }
+    }
+
+    /// Publishes the counts for people, and changes the root if there are too many routes for
+    /// it, or too few.
+    fn settle(&mut self, edit: &mut Edit<'_, K>) {
+        // Relaxed: a figure for people.
+        let prefixes = self.routes.len() as u64;
+        edit.trie.counts.prefixes.store(prefixes, Ordering::Relaxed);
+        self.fit(edit);
     }
 }

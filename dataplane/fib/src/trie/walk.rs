@@ -1,13 +1,11 @@
 //! All answers of a table in address order, for `verify`.
-#![allow(unsafe_code)] // nodes are found by number
 
 use std::iter::FusedIterator;
 
 use ironlane_rcu::Guard;
 
-use super::key::{Address, FANOUT, NODE_BITS, ROOT_BITS, ROOT_SLOTS};
+use super::key::Address;
 use super::lookup::Trie;
-use super::node::Entry;
 use crate::NexthopIndex;
 
 /// Neighbouring addresses that have the same answer; see the example of [`Fib`](crate::Fib).
@@ -26,57 +24,20 @@ pub struct Run<K> {
 /// See the example of [`Fib`](crate::Fib).
 pub struct Runs<'q, K> {
     trie: &'q Trie<K>,
-    /// Where we are: the nodes from the root down, each with its next slot and its first address.
-    path: Vec<(Option<u32>, usize, K)>,
-    /// The run that may go on.
-    current: Option<Run<K>>,
+    guard: &'q Guard<'q>,
+    /// Where the next run begins.
+    next: Option<K>,
+    /// The answer there, and how far it is known to reach.
+    ahead: Option<(NexthopIndex, K)>,
 }
 
 impl<'q, K: Address> Runs<'q, K> {
     pub(crate) fn new(trie: &'q Trie<K>, guard: &'q Guard<'_>) -> Self {
-        trie.check(guard);
         Self {
             trie,
-            path: vec![(None, 0, K::zero())],
-            current: None,
-        }
-    }
-
-    /// The next leaf.
-    fn leaf(&mut self) -> Option<Run<K>> {
-        loop {
-            let depth = self.path.len() as u32 - 1;
-            let (number, slot, base) = self.path.last_mut()?;
-            let shift = K::BITS - ROOT_BITS - depth * NODE_BITS;
-            let (entry, slots) = match *number {
-                None if *slot < ROOT_SLOTS => (self.trie.root[*slot].load(), ROOT_SLOTS),
-                Some(number) if *slot < FANOUT => {
-                    // SAFETY: the number was loaded under the guard that `'q` borrows, of the
-                    // right domain by the check in `new`.
-                    let node = unsafe { self.trie.nodes.get(number) };
-                    (node.slots[*slot].load(), FANOUT)
-                }
-                _ => {
-                    self.path.pop();
-                    if self.path.is_empty() {
-                        return None;
-                    }
-                    continue;
-                }
-            };
-            debug_assert!(*slot < slots);
-            let first = base.with_slot(*slot, shift);
-            *slot += 1;
-            match entry {
-                Entry::Leaf(nexthop) => {
-                    return Some(Run {
-                        first,
-                        last: first.filled(K::BITS - shift),
-                        nexthop,
-                    });
-                }
-                Entry::Child(number) => self.path.push((Some(number), 0, first)),
-            }
+            guard,
+            next: Some(K::zero()),
+            ahead: Some(trie.answer_from(guard, K::zero())),
         }
     }
 }
@@ -85,20 +46,24 @@ impl<K: Address> Iterator for Runs<'_, K> {
     type Item = Run<K>;
 
     fn next(&mut self) -> Option<Run<K>> {
+        let first = self.next?;
+        let (nexthop, mut last) = self.ahead?;
+        // A lookup for each word: it needs no place in a structure that changes meanwhile.
         loop {
-            if self.path.is_empty() {
-                return self.current.take();
-            }
-            let Some(leaf) = self.leaf() else { continue };
-            match &mut self.current {
-                Some(run) if run.nexthop == leaf.nexthop => run.last = leaf.last,
-                current => {
-                    if let Some(done) = current.replace(leaf) {
-                        return Some(done);
-                    }
-                }
+            self.next = last.next();
+            self.ahead = self
+                .next
+                .map(|next| self.trie.answer_from(self.guard, next));
+            match self.ahead {
+                Some((same, further)) if same == nexthop => last = further,
+                _ => break,
             }
         }
+        Some(Run {
+            first,
+            last,
+            nexthop,
+        })
     }
 }
 

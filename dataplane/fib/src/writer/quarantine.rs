@@ -1,4 +1,4 @@
-//! Numbers that wait for a grace period before they mean something else: nodes and nexthops.
+//! Numbers that wait for a grace period before they mean something else: blocks and nexthops.
 
 use std::collections::VecDeque;
 
@@ -9,18 +9,18 @@ use crate::NexthopIndex;
 /// How many numbers come together before a release is tried unasked.
 const BATCH: usize = 64;
 
-/// How many numbers may wait: at most 16 MiB of nodes.
+/// How many numbers may wait: at most 5 MiB of blocks.
 const LIMIT: usize = 16_384;
 
 #[derive(Default)]
 struct Batch {
-    nodes: Vec<u32>,
+    blocks: Vec<u32>,
     nexthops: Vec<NexthopIndex>,
 }
 
 impl Batch {
     fn len(&self) -> usize {
-        self.nodes.len() + self.nexthops.len()
+        self.blocks.len() + self.nexthops.len()
     }
 }
 
@@ -34,9 +34,9 @@ pub(super) struct Quarantine {
 }
 
 impl Quarantine {
-    /// Where to put nodes that no slot leads to any more.
-    pub(super) fn nodes(&mut self) -> &mut Vec<u32> {
-        &mut self.open.nodes
+    /// Where to put blocks that no word leads to any more.
+    pub(super) fn blocks(&mut self) -> &mut Vec<u32> {
+        &mut self.open.blocks
     }
 
     /// Where to put nexthops that no leaf and no group points at any more.
@@ -82,7 +82,7 @@ impl Quarantine {
         {
             let (_, batch) = self.waiting.pop_front().expect("looked at above");
             self.waiting_len -= batch.len();
-            recycle(retirer, batch.nodes, batch.nexthops);
+            recycle(retirer, batch.blocks, batch.nexthops);
         }
     }
 }

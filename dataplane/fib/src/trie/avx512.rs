@@ -1,0 +1,333 @@
+//! Lookups with AVX-512: sixteen IPv4 or eight IPv6 addresses in a register, a burst of 64 in
+//! flight.
+//!
+//! Words and heads are read by gathers while the writer stores there. The architecture says that
+//! aligned loads of 4 and 8 bytes are single-copy atomic, and that loads are not reordered with
+//! each other; a gather is a set of such loads. Rust has no name for that, so the gathers are
+//! inline assembly: each element is an atomic load with Acquire, as in `Arena` and `Root`.
+#![allow(unsafe_code)] // code for certain CPUs; blocks are found by number
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+
+use super::arena::Arena;
+use super::root::Root;
+use super::word::{GUARD, UNIT, guard};
+use crate::NexthopIndex;
+
+/// Looks up IPv4 addresses.
+///
+/// # Safety
+/// Called under a guard that protects the tables to which root and arena belong; at most 64
+/// addresses, as many answers; the CPU has what
+/// [`LookupPath::Avx512`](super::LookupPath::Avx512) names.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512vpopcntdq")]
+#[target_feature(enable = "popcnt,bmi1,bmi2")]
+pub(super) unsafe fn ip4(
+    root: &Root,
+    arena: &Arena,
+    addresses: &[u32],
+    answers: &mut [NexthopIndex],
+) {
+    // SAFETY: by our contract.
+    unsafe {
+        match addresses.len() {
+            0..=16 => ip4_lanes::<1>(root, arena, addresses, answers),
+            17..=32 => ip4_lanes::<2>(root, arena, addresses, answers),
+            _ => ip4_lanes::<4>(root, arena, addresses, answers),
+        }
+    }
+}
+
+/// Looks up IPv6 addresses.
+///
+/// # Safety
+/// As of [`ip4`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512vpopcntdq")]
+#[target_feature(enable = "popcnt,bmi1,bmi2")]
+pub(super) unsafe fn ip6(
+    root: &Root,
+    arena: &Arena,
+    addresses: &[u128],
+    answers: &mut [NexthopIndex],
+) {
+    // SAFETY: by our contract.
+    unsafe {
+        match addresses.len() {
+            0..=8 => ip6_lanes::<1>(root, arena, addresses, answers),
+            9..=16 => ip6_lanes::<2>(root, arena, addresses, answers),
+            17..=32 => ip6_lanes::<4>(root, arena, addresses, answers),
+            _ => ip6_lanes::<8>(root, arena, addresses, answers),
+        }
+    }
+}
+
+/// The lanes of register `register` that have one of `len` addresses.
+#[inline(always)]
+fn lanes_of(register: usize, width: usize, len: usize) -> u32 {
+    let count = len.saturating_sub(register * width).min(width);
+    ((1u64 << count) - 1) as u32
+}
+
+/// # Safety
+/// As of [`ip4`], and at most `16 * N` addresses.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512vpopcntdq")]
+#[target_feature(enable = "popcnt,bmi1,bmi2")]
+unsafe fn ip4_lanes<const N: usize>(
+    root: &Root,
+    arena: &Arena,
+    addresses: &[u32],
+    answers: &mut [NexthopIndex],
+) {
+    let (source, len) = (addresses.as_ptr().cast::<i32>(), addresses.len());
+    let bits = root.shape().bits;
+    let below = _mm_cvtsi32_si128(32 - bits as i32);
+    let above = _mm_cvtsi32_si128(bits as i32);
+    let mut words = [_mm512_setzero_si512(); N];
+    let mut keys = [_mm512_setzero_si512(); N];
+    let mut live = [0u16; N];
+    let mut any = 0;
+    for n in 0..N {
+        let lanes = lanes_of(n, 16, len) as u16;
+        // SAFETY: the lanes of the mask are those that the slice has.
+        let address = unsafe { _mm512_maskz_loadu_epi32(lanes, source.wrapping_add(16 * n)) };
+        let place = _mm512_srl_epi32(address, below);
+        // SAFETY: places of the root, as of `Root::enter`.
+        words[n] = unsafe { gather_words(_mm512_setzero_si512(), lanes, place, root.base()) };
+        keys[n] = _mm512_sll_epi32(address, above);
+        live[n] = _mm512_movepi32_mask(words[n]);
+        any |= live[n];
+    }
+    while any != 0 {
+        any = 0;
+        for n in 0..N {
+            let unit = _mm512_and_si512(words[n], _mm512_set1_epi32(UNIT as i32));
+            // SAFETY: the lanes of the mask lead to blocks, loaded under the guard of our contract.
+            let (low, high) = unsafe {
+                (
+                    gather_heads(live[n] as u8, _mm512_castsi512_si256(unit), arena.base()),
+                    gather_heads((live[n] >> 8) as u8, upper(unit), arena.base()),
+                )
+            };
+            // Of the bits that begin runs those up to the slot, counted.
+            let slot = _mm512_srli_epi32::<26>(keys[n]);
+            let shift = _mm512_sub_epi32(_mm512_set1_epi32(63), slot);
+            keys[n] = _mm512_slli_epi32::<6>(keys[n]);
+            let low_shift = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(shift));
+            let high_shift = _mm512_cvtepu32_epi64(upper(shift));
+            let low = _mm512_popcnt_epi64(_mm512_sllv_epi64(low, low_shift));
+            let high = _mm512_popcnt_epi64(_mm512_sllv_epi64(high, high_shift));
+            let count = _mm512_inserti64x4::<1>(
+                _mm512_castsi256_si512(_mm512_cvtepi64_epi32(low)),
+                _mm512_cvtepi64_epi32(high),
+            );
+            // The head is as long as two words; the first run is counted as 1.
+            let place = _mm512_add_epi32(_mm512_add_epi32(unit, unit), count);
+            // SAFETY: a word for each run, in the same blocks; offset by one word.
+            words[n] = unsafe {
+                gather_words(
+                    words[n],
+                    live[n],
+                    place,
+                    arena.base().cast::<u32>().wrapping_add(1),
+                )
+            };
+            live[n] = _mm512_movepi32_mask(words[n]);
+            any |= live[n];
+        }
+    }
+    let target = answers.as_mut_ptr().cast::<i32>();
+    for (n, word) in words.into_iter().enumerate() {
+        let lanes = lanes_of(n, 16, len) as u16;
+        // SAFETY: as many answers as addresses; an index is a transparent u32, and leaves hold
+        // nothing but indexes.
+        unsafe { _mm512_mask_storeu_epi32(target.wrapping_add(16 * n), lanes, word) };
+    }
+}
+
+/// # Safety
+/// As of [`ip4`], and at most `8 * N` addresses.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512vpopcntdq")]
+#[target_feature(enable = "popcnt,bmi1,bmi2")]
+unsafe fn ip6_lanes<const N: usize>(
+    root: &Root,
+    arena: &Arena,
+    addresses: &[u128],
+    answers: &mut [NexthopIndex],
+) {
+    let (source, len) = (addresses.as_ptr().cast::<i64>(), addresses.len());
+    let shape = root.shape();
+    // Where the first three bits say so, the root has resolved more bits, in its second part.
+    let main_top = _mm512_set1_epi64(if shape.main_bits == 0 { -1 } else { 1 });
+    let main_above = _mm512_set1_epi64(i64::from(shape.main_bits));
+    let main_below = _mm_cvtsi32_si128(67 - shape.main_bits as i32);
+    let main_first = _mm512_set1_epi64(1 << shape.bits);
+    let above = _mm512_set1_epi64(i64::from(shape.bits));
+    let below = _mm_cvtsi32_si128(64 - shape.bits as i32);
+    let (odd, even) = (
+        _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15),
+        _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14),
+    );
+    let mut words = [_mm256_setzero_si256(); N];
+    let mut keys = [_mm512_setzero_si512(); N]; // the upper half of what is left
+    let mut rests = [_mm512_setzero_si512(); N]; // the lower
+    let mut live = [0u8; N];
+    let mut any = 0;
+    for n in 0..N {
+        let lanes = lanes_of(n, 8, len) as u8;
+        let halves = lanes_of(n, 16, 2 * len) as u16;
+        // SAFETY: the lanes of the masks are the halves that the slice has.
+        let (first, second) = unsafe {
+            (
+                _mm512_maskz_loadu_epi64(halves as u8, source.wrapping_add(16 * n)),
+                _mm512_maskz_loadu_epi64((halves >> 8) as u8, source.wrapping_add(16 * n + 8)),
+            )
+        };
+        let high = _mm512_permutex2var_epi64(first, odd, second);
+        let low = _mm512_permutex2var_epi64(first, even, second);
+        let main = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<61>(high), main_top);
+        let main_place = _mm512_srl_epi64(_mm512_slli_epi64::<3>(high), main_below);
+        let place = _mm512_srl_epi64(high, below);
+        let place = _mm512_mask_add_epi64(place, main, main_place, main_first);
+        let bits = _mm512_mask_mov_epi64(above, main, main_above);
+        // SAFETY: places of the root, as of `Root::enter`.
+        words[n] = unsafe { gather_words_8(lanes, _mm512_cvtepi64_epi32(place), root.base()) };
+        keys[n] = _mm512_shldv_epi64(high, low, bits);
+        rests[n] = _mm512_sllv_epi64(low, bits);
+        live[n] = _mm256_movepi32_mask(words[n]);
+        any |= live[n];
+    }
+    while any != 0 {
+        any = 0;
+        for n in 0..N {
+            if live[n] == 0 {
+                continue;
+            }
+            let unit = _mm256_and_si256(words[n], _mm256_set1_epi32(UNIT as i32));
+            // SAFETY: the lanes of the mask lead to blocks, loaded under the guard of our contract.
+            let head = unsafe { gather_heads(live[n], unit, arena.base()) };
+            // A branching block: of the bits that begin runs those up to the slot, counted.
+            let slot = _mm512_srli_epi64::<58>(keys[n]);
+            let shift = _mm512_sub_epi64(_mm512_set1_epi64(63), slot);
+            let count = _mm512_popcnt_epi64(_mm512_sllv_epi64(head, shift));
+            // A comparing block: the first word if the key differs, the second if not.
+            let guards = _mm256_test_epi32_mask(words[n], _mm256_set1_epi32(GUARD as i32));
+            let guard_len = _mm512_and_si512(head, _mm512_set1_epi64(guard::LEN as i64));
+            let rest = _mm512_sub_epi64(_mm512_set1_epi64(64), guard_len);
+            let differs = _mm512_srlv_epi64(_mm512_xor_si512(keys[n], head), rest);
+            let hits = _mm512_mask_testn_epi64_mask(guards, differs, differs);
+            let count = _mm512_mask_mov_epi64(count, guards, _mm512_set1_epi64(1));
+            let count = _mm512_mask_mov_epi64(count, hits, _mm512_set1_epi64(2));
+            let bits = _mm512_mask_mov_epi64(_mm512_set1_epi64(6), guards, guard_len);
+            keys[n] = _mm512_shldv_epi64(keys[n], rests[n], bits);
+            rests[n] = _mm512_sllv_epi64(rests[n], bits);
+            // The head is as long as two words; the first word is counted as 1.
+            let place =
+                _mm256_add_epi32(_mm256_add_epi32(unit, unit), _mm512_cvtepi64_epi32(count));
+            // SAFETY: a word for each run, in the same blocks; offset by one word.
+            words[n] = unsafe {
+                let base = arena.base().cast::<u32>().wrapping_add(1);
+                gather_words_8_into(words[n], live[n], place, base)
+            };
+            live[n] = _mm256_movepi32_mask(words[n]);
+            any |= live[n];
+        }
+    }
+    let target = answers.as_mut_ptr().cast::<i32>();
+    for (n, word) in words.into_iter().enumerate() {
+        let lanes = lanes_of(n, 8, len) as u8;
+        // SAFETY: as many answers as addresses; an index is a transparent u32, and leaves hold
+        // nothing but indexes.
+        unsafe { _mm256_mask_storeu_epi32(target.wrapping_add(8 * n), lanes, word) };
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn upper(lanes: __m512i) -> __m256i {
+    _mm512_extracti64x4_epi64::<1>(lanes)
+}
+
+/// Sixteen words; where the mask is 0, what was there.
+///
+/// # Safety
+/// `base` and the lanes of the mask lead to words of a root or of blocks.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn gather_words(old: __m512i, lanes: u16, place: __m512i, base: *const u32) -> __m512i {
+    let mut words = old;
+    // SAFETY: by our contract; aligned, and so atomic one by one (see above).
+    unsafe {
+        asm!(
+            "vpgatherdd {words}{{{lanes}}}, [{base} + {place}*4]",
+            words = inout(zmm_reg) words,
+            lanes = inout(kreg) lanes => _,
+            base = in(reg) base,
+            place = in(zmm_reg) place,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    words
+}
+
+/// Eight words; where the mask is 0, what was there.
+///
+/// # Safety
+/// As of [`gather_words`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl")]
+unsafe fn gather_words_8_into(
+    old: __m256i,
+    lanes: u8,
+    place: __m256i,
+    base: *const u32,
+) -> __m256i {
+    let mut words = old;
+    // SAFETY: by our contract; aligned, and so atomic one by one (see above).
+    unsafe {
+        asm!(
+            "vpgatherdd {words}{{{lanes}}}, [{base} + {place}*4]",
+            words = inout(ymm_reg) words,
+            lanes = inout(kreg) u16::from(lanes) => _,
+            base = in(reg) base,
+            place = in(ymm_reg) place,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    words
+}
+
+/// Eight words; 0 where the mask is.
+///
+/// # Safety
+/// As of [`gather_words`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl")]
+unsafe fn gather_words_8(lanes: u8, place: __m256i, base: *const u32) -> __m256i {
+    // SAFETY: by our contract.
+    unsafe { gather_words_8_into(_mm256_setzero_si256(), lanes, place, base) }
+}
+
+/// Eight heads; 0 where the mask is.
+///
+/// # Safety
+/// The lanes of the mask are units of blocks, and `base` is their arena's.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn gather_heads(lanes: u8, unit: __m256i, base: *const u8) -> __m512i {
+    let mut heads = _mm512_setzero_si512();
+    // SAFETY: by our contract; aligned, and so atomic one by one (see above).
+    unsafe {
+        asm!(
+            "vpgatherdq {heads}{{{lanes}}}, [{base} + {unit}*8]",
+            heads = inout(zmm_reg) heads,
+            lanes = inout(kreg) u16::from(lanes) => _,
+            base = in(reg) base,
+            unit = in(ymm_reg) unit,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    heads
+}

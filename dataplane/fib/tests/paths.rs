@@ -1,0 +1,136 @@
+//! Every path of a bulk lookup gives the answers of a naive table, for bursts of any length.
+
+mod naive;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ironlane_fib::{Adjacency, AdjacencyKind, LookupPath, NexthopIndex, Tables, VrfId, Writer};
+use ironlane_rcu::Domain;
+use naive::NaiveTable;
+
+/// The default VRF has a large root, others begin with a small one.
+const VRFS: [VrfId; 2] = [VrfId::DEFAULT, VrfId(7)];
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    fn wide(&mut self) -> u128 {
+        u128::from(self.next()) << 64 | u128::from(self.next())
+    }
+
+    /// Mostly near one of a few addresses, so that prefixes nest and nodes fill.
+    fn address(&mut self, near: &[u128]) -> u128 {
+        let base = near[self.below(near.len())];
+        match self.below(8) {
+            0 => self.wide(),
+            1 => base,
+            _ => base ^ (self.wide() >> self.below(127)),
+        }
+    }
+}
+
+fn available() -> impl Iterator<Item = LookupPath> {
+    LookupPath::ALL.into_iter().filter(|path| {
+        if !path.is_available() {
+            println!("SKIP fib/{path}: this CPU has none");
+        }
+        path.is_available()
+    })
+}
+
+/// A table with so many routes, in all VRFs alike.
+fn check(width: u32, routes: usize) {
+    let domain = Domain::new();
+    let tables = Arc::new(Tables::new(&domain));
+    let mut writer = Writer::new(Arc::clone(&tables), Arc::clone(&domain));
+    VRFS.iter().for_each(|&vrf| writer.add_vrf(vrf));
+    let mut hop = || writer.add_nexthop(Adjacency::simple(AdjacencyKind::Local).into());
+    let hops: Vec<NexthopIndex> = (0..7).map(|_| hop().expect("room")).collect();
+
+    let mut random = Random(u64::from(width) + routes as u64);
+    let mut near: Vec<u128> = (0..6).map(|_| random.wide()).collect();
+    if width == 128 {
+        // The Internet, link-local, unique local, multicast, and beside the first.
+        let tops = [0x2001, 0x2a00, 0xfe80, 0xfd00, 0xff02, 0x4000];
+        for (base, top) in near.iter_mut().zip(tops) {
+            *base = *base >> 16 | top << 112;
+        }
+    }
+    let mut naive = NaiveTable::default();
+    while naive.len() < routes {
+        let address = random.address(&near);
+        let len = random.below(width as usize + 1) as u8;
+        let prefix = match width {
+            32 => IpNet::V4(Ipv4Net::new_assert(
+                Ipv4Addr::from((address >> 96) as u32),
+                len,
+            )),
+            _ => IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from(address), len)),
+        };
+        let hop = hops[random.below(hops.len())];
+        naive.insert(prefix, hop);
+        for vrf in VRFS {
+            writer.insert(vrf, prefix, hop).expect("room");
+        }
+    }
+
+    let addresses: Vec<u128> = (0..2000).map(|_| random.address(&near)).collect();
+    let mask = u128::MAX << (128 - width);
+    let answers: Vec<NexthopIndex> = addresses.iter().map(|a| naive.lookup(a & mask)).collect();
+    let mut reader = Domain::register(&domain).expect("room");
+    let guard = reader.read();
+    for (vrf, path) in VRFS
+        .into_iter()
+        .flat_map(|vrf| available().map(move |path| (vrf, path)))
+    {
+        let mut first = 0;
+        for len in (0..=130).chain([1000]) {
+            let range = first..(first + len).min(addresses.len());
+            first = (first + len / 2) % (addresses.len() - 130);
+            // One more than is asked for, which must stay as it is.
+            let canary = hops[0];
+            let mut found = vec![canary; range.len() + 1];
+            let (asked, beyond) = found.split_at_mut(range.len());
+            let some = &addresses[range.clone()];
+            if width == 32 {
+                let some: Vec<u32> = some.iter().map(|a| (a >> 96) as u32).collect();
+                tables
+                    .ip4(&guard, vrf)
+                    .lookup_bulk_by(path, &guard, &some, asked);
+            } else {
+                tables
+                    .ip6(&guard, vrf)
+                    .lookup_bulk_by(path, &guard, some, asked);
+            }
+            assert_eq!(beyond, [canary]);
+            assert_eq!(asked, &answers[range], "{path}, {len} addresses, VRF {vrf}");
+        }
+    }
+}
+
+#[test]
+fn every_path_finds_ip4_routes() {
+    for routes in [0, 1, 10, 300, 1500] {
+        check(32, routes);
+    }
+}
+
+#[test]
+fn every_path_finds_ip6_routes() {
+    for routes in [0, 1, 10, 300, 1500] {
+        check(128, routes);
+    }
+}
