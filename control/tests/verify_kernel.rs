@@ -17,7 +17,9 @@ fn with_routes() -> World {
     let world = World::new();
     let mut commands = String::new();
     for net in 0..=255 {
-        commands += &format!("route add 20.0.{net}.0/24 via 192.0.2.2\n");
+        // One goes another way than those beside it, with which it would share a leaf.
+        let via = ["192.0.2.2", "198.51.100.2"][usize::from(net == 5)];
+        commands += &format!("route add 20.0.{net}.0/24 via {via}\n");
         commands += &format!("route add 2001:db8:20:{net:x}::/64 via 2001:db8:1::2\n");
     }
     commands += "route add 21.0.0.0/8 nexthop via 192.0.2.2 nexthop via 198.51.100.2 weight 3\n";
