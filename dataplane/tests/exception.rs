@@ -186,7 +186,7 @@ fn writers_do_not_wait_for_a_sleeping_lcore() {
 
 #[test]
 fn packets_of_the_kernel_take_buffers_by_the_burst_and_every_last_one() {
-    let mut rig = Rig::start(1, &[("t0", 1, 1, 255)], |config| {
+    let mut rig = Rig::start(1, &[("k0", 1, 1, 255)], |config| {
         config.exception_mbufs = 511;
     });
     let mut channel = rig.dataplane.take_exception().unwrap();
