@@ -79,6 +79,7 @@ impl<K: Address> Fib<K> {
     ///
     /// # Panics
     /// As [`lookup_bulk`](Fib::lookup_bulk), and if the CPU lacks the instructions.
+    #[inline]
     pub fn lookup_bulk_by(
         &self,
         path: LookupPath,
@@ -86,7 +87,6 @@ impl<K: Address> Fib<K> {
         addresses: &[K],
         answers: &mut [NexthopIndex],
     ) {
-        assert!(path.is_available(), "this CPU has no {path}");
         self.trie.lookup_bulk_by(path, guard, addresses, answers);
     }
 

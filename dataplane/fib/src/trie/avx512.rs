@@ -11,9 +11,27 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::arena::Arena;
+use super::lookup::one;
 use super::root::Root;
-use super::word::{GUARD, UNIT, guard};
+use super::word::{CHILD, GUARD, UNIT};
 use crate::NexthopIndex;
+
+/// Does something for each register. Written out, since registers have no number at run time: a
+/// loop would keep them in memory.
+macro_rules! registers {
+    ($n:ident < $count:ident, $do:block) => {
+        registers!($n < $count, $do, 0 1 2 3 4 5 6 7)
+    };
+    ($n:ident < $count:ident, $do:block, $($number:literal)*) => {
+        $(
+            #[allow(clippy::absurd_extreme_comparisons)]
+            if $number < $count {
+                let $n = $number;
+                $do
+            }
+        )*
+    };
+}
 
 /// Looks up IPv4 addresses.
 ///
@@ -21,7 +39,7 @@ use crate::NexthopIndex;
 /// Called under a guard that protects the tables to which root and arena belong; at most 64
 /// addresses, as many answers; the CPU has what
 /// [`LookupPath::Avx512`](super::LookupPath::Avx512) names.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
 pub(super) unsafe fn ip4(
     root: &Root,
@@ -43,7 +61,7 @@ pub(super) unsafe fn ip4(
 ///
 /// # Safety
 /// As of [`ip4`].
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
 pub(super) unsafe fn ip6(
     root: &Root,
@@ -72,7 +90,7 @@ fn lanes_of(register: usize, width: usize, len: usize) -> u32 {
 /// # Safety
 /// As of [`ip4`], and at most `16 * N` addresses.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
 unsafe fn ip4_lanes<const N: usize>(
     root: &Root,
@@ -88,7 +106,7 @@ unsafe fn ip4_lanes<const N: usize>(
     let mut keys = [_mm512_setzero_si512(); N];
     let mut live = [0u16; N];
     let mut any = 0;
-    for n in 0..N {
+    registers!(n < N, {
         let lanes = lanes_of(n, 16, len) as u16;
         // SAFETY: the lanes of the mask are those that the slice has.
         let address = unsafe { _mm512_maskz_loadu_epi32(lanes, source.wrapping_add(16 * n)) };
@@ -98,10 +116,10 @@ unsafe fn ip4_lanes<const N: usize>(
         keys[n] = _mm512_sll_epi32(address, above);
         live[n] = _mm512_movepi32_mask(words[n]);
         any |= live[n];
-    }
+    });
     while any != 0 {
         any = 0;
-        for n in 0..N {
+        registers!(n < N, {
             let unit = _mm512_and_si512(words[n], _mm512_set1_epi32(UNIT as i32));
             // SAFETY: the lanes of the mask lead to blocks, loaded under the guard of our contract.
             let (low, high) = unsafe {
@@ -135,7 +153,7 @@ unsafe fn ip4_lanes<const N: usize>(
             };
             live[n] = _mm512_movepi32_mask(words[n]);
             any |= live[n];
-        }
+        });
     }
     let target = answers.as_mut_ptr().cast::<i32>();
     for (n, word) in words.into_iter().enumerate() {
@@ -149,7 +167,7 @@ unsafe fn ip4_lanes<const N: usize>(
 /// # Safety
 /// As of [`ip4`], and at most `8 * N` addresses.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
 unsafe fn ip6_lanes<const N: usize>(
     root: &Root,
@@ -166,27 +184,16 @@ unsafe fn ip6_lanes<const N: usize>(
     let main_first = _mm512_set1_epi64(1 << shape.bits);
     let above = _mm512_set1_epi64(i64::from(shape.bits));
     let below = _mm_cvtsi32_si128(64 - shape.bits as i32);
-    let (odd, even) = (
-        _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15),
-        _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14),
-    );
+    // Words that lead to branching blocks are below these, as signed numbers.
+    let guards = _mm256_set1_epi32((CHILD | GUARD) as i32);
     let mut words = [_mm256_setzero_si256(); N];
-    let mut keys = [_mm512_setzero_si512(); N]; // the upper half of what is left
-    let mut rests = [_mm512_setzero_si512(); N]; // the lower
+    let mut keys = [_mm512_setzero_si512(); N];
     let mut live = [0u8; N];
     let mut any = 0;
-    for n in 0..N {
+    registers!(n < N, {
         let lanes = lanes_of(n, 8, len) as u8;
-        let halves = lanes_of(n, 16, 2 * len) as u16;
-        // SAFETY: the lanes of the masks are the halves that the slice has.
-        let (first, second) = unsafe {
-            (
-                _mm512_maskz_loadu_epi64(halves as u8, source.wrapping_add(16 * n)),
-                _mm512_maskz_loadu_epi64((halves >> 8) as u8, source.wrapping_add(16 * n + 8)),
-            )
-        };
-        let high = _mm512_permutex2var_epi64(first, odd, second);
-        let low = _mm512_permutex2var_epi64(first, even, second);
+        // SAFETY: N registers of eight lanes are enough for the slice.
+        let (high, low) = unsafe { load(source, len, n) };
         let main = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<61>(high), main_top);
         let main_place = _mm512_srl_epi64(_mm512_slli_epi64::<3>(high), main_below);
         let place = _mm512_srl_epi64(high, below);
@@ -194,54 +201,97 @@ unsafe fn ip6_lanes<const N: usize>(
         let bits = _mm512_mask_mov_epi64(above, main, main_above);
         // SAFETY: places of the root, as of `Root::enter`.
         words[n] = unsafe { gather_words_8(lanes, _mm512_cvtepi64_epi32(place), root.base()) };
-        keys[n] = _mm512_shldv_epi64(high, low, bits);
-        rests[n] = _mm512_sllv_epi64(low, bits);
-        live[n] = _mm256_movepi32_mask(words[n]);
+        keys[n] = behind(high, low, bits);
+        live[n] = _mm256_cmplt_epi32_mask(words[n], guards);
         any |= live[n];
-    }
+    });
+    let mut level = 0;
     while any != 0 {
-        any = 0;
-        for n in 0..N {
-            if live[n] == 0 {
-                continue;
-            }
-            let unit = _mm256_and_si256(words[n], _mm256_set1_epi32(UNIT as i32));
-            // SAFETY: the lanes of the mask lead to blocks, loaded under the guard of our contract.
-            let head = unsafe { gather_heads(live[n], unit, arena.base()) };
-            // A branching block: of the bits that begin runs those up to the slot, counted.
-            let slot = _mm512_srli_epi64::<58>(keys[n]);
-            let shift = _mm512_sub_epi64(_mm512_set1_epi64(63), slot);
-            let count = _mm512_popcnt_epi64(_mm512_sllv_epi64(head, shift));
-            // A comparing block: the first word if the key differs, the second if not.
-            let guards = _mm256_test_epi32_mask(words[n], _mm256_set1_epi32(GUARD as i32));
-            let guard_len = _mm512_and_si512(head, _mm512_set1_epi64(guard::LEN as i64));
-            let rest = _mm512_sub_epi64(_mm512_set1_epi64(64), guard_len);
-            let differs = _mm512_srlv_epi64(_mm512_xor_si512(keys[n], head), rest);
-            let hits = _mm512_mask_testn_epi64_mask(guards, differs, differs);
-            let count = _mm512_mask_mov_epi64(count, guards, _mm512_set1_epi64(1));
-            let count = _mm512_mask_mov_epi64(count, hits, _mm512_set1_epi64(2));
-            let bits = _mm512_mask_mov_epi64(_mm512_set1_epi64(6), guards, guard_len);
-            keys[n] = _mm512_shldv_epi64(keys[n], rests[n], bits);
-            rests[n] = _mm512_sllv_epi64(rests[n], bits);
-            // The head is as long as two words; the first word is counted as 1.
-            let place =
-                _mm256_add_epi32(_mm256_add_epi32(unit, unit), _mm512_cvtepi64_epi32(count));
-            // SAFETY: a word for each run, in the same blocks; offset by one word.
-            words[n] = unsafe {
-                let base = arena.base().cast::<u32>().wrapping_add(1);
-                gather_words_8_into(words[n], live[n], place, base)
-            };
-            live[n] = _mm256_movepi32_mask(words[n]);
-            any |= live[n];
+        if level > 0 && level % 6 == 0 {
+            // The keys have no more bits for a level: they get those that follow.
+            registers!(n < N, {
+                // SAFETY: as above.
+                let (high, low) = unsafe { load(source, len, n) };
+                let main = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<61>(high), main_top);
+                let bits = _mm512_mask_mov_epi64(above, main, main_above);
+                let bits = _mm512_add_epi64(bits, _mm512_set1_epi64(6 * level));
+                keys[n] = behind(high, low, bits);
+            });
         }
+        level += 1;
+        any = 0;
+        registers!(n < N, {
+            if live[n] != 0 {
+                let unit = _mm256_and_si256(words[n], _mm256_set1_epi32(UNIT as i32));
+                // SAFETY: the lanes of the mask lead to blocks, loaded under the guard of our
+                // contract.
+                let head = unsafe { gather_heads(live[n], unit, arena.base()) };
+                // Of the bits that begin runs those up to the slot, counted.
+                let slot = _mm512_srli_epi64::<58>(keys[n]);
+                let shift = _mm512_sub_epi64(_mm512_set1_epi64(63), slot);
+                keys[n] = _mm512_slli_epi64::<6>(keys[n]);
+                let count = _mm512_popcnt_epi64(_mm512_sllv_epi64(head, shift));
+                // The head is as long as two words; the first run is counted as 1.
+                let count = _mm512_cvtepi64_epi32(count);
+                let place = _mm256_add_epi32(_mm256_add_epi32(unit, unit), count);
+                let base = arena.base().cast::<u32>().wrapping_add(1);
+                // SAFETY: a word for each run, in the same blocks; offset by one word.
+                words[n] = unsafe { gather_words_8_into(words[n], live[n], place, base) };
+                live[n] = _mm256_cmplt_epi32_mask(words[n], guards);
+                any |= live[n];
+            }
+        });
     }
     let target = answers.as_mut_ptr().cast::<i32>();
-    for (n, word) in words.into_iter().enumerate() {
+    let mut left = 0u64;
+    registers!(n < N, {
         let lanes = lanes_of(n, 8, len) as u8;
-        // SAFETY: as many answers as addresses; an index is a transparent u32, and leaves hold
-        // nothing but indexes.
-        unsafe { _mm256_mask_storeu_epi32(target.wrapping_add(8 * n), lanes, word) };
+        // SAFETY: as many answers as addresses; an index is a transparent u32. What is no leaf
+        // is replaced below.
+        unsafe { _mm256_mask_storeu_epi32(target.wrapping_add(8 * n), lanes, words[n]) };
+        left |= u64::from(_mm256_movepi32_mask(words[n])) << (8 * n);
+    });
+    while left != 0 {
+        // A block that compares: one by one.
+        let lane = left.trailing_zeros() as usize;
+        left &= left - 1;
+        // SAFETY: under the guard of our contract.
+        answers[lane] = unsafe { one(root, arena, addresses[lane]) };
     }
+}
+
+/// Eight addresses, those from number `8 * n` on that there are: their upper and lower halves.
+///
+/// # Safety
+/// There are `len` addresses.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load(source: *const i64, len: usize, n: usize) -> (__m512i, __m512i) {
+    let halves = lanes_of(n, 16, 2 * len) as u16;
+    // SAFETY: the lanes of the masks are the halves that there are.
+    let (first, second) = unsafe {
+        (
+            _mm512_maskz_loadu_epi64(halves as u8, source.wrapping_add(16 * n)),
+            _mm512_maskz_loadu_epi64((halves >> 8) as u8, source.wrapping_add(16 * n + 8)),
+        )
+    };
+    let odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
+    let even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+    let high = _mm512_permutex2var_epi64(first, odd, second);
+    let low = _mm512_permutex2var_epi64(first, even, second);
+    (high, low)
+}
+
+/// What is behind so many bits of addresses, the first 64 of it. Shifts by 64 and more, or less
+/// than 0, give 0.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn behind(high: __m512i, low: __m512i, bits: __m512i) -> __m512i {
+    let width = _mm512_set1_epi64(64);
+    let upper = _mm512_sllv_epi64(high, bits);
+    let middle = _mm512_srlv_epi64(low, _mm512_sub_epi64(width, bits));
+    let lower = _mm512_sllv_epi64(low, _mm512_sub_epi64(bits, width));
+    _mm512_or_si512(upper, _mm512_or_si512(middle, lower))
 }
 
 #[inline]

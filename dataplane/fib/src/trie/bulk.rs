@@ -6,10 +6,10 @@ use std::fmt;
 use super::arena::Arena;
 #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
 use super::avx512;
-use super::key::Address;
 #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
 use super::key::Family;
-use super::lookup::step;
+use super::key::{Address, NODE_BITS};
+use super::lookup::one;
 use super::root::Root;
 use super::word::Word;
 use crate::NexthopIndex;
@@ -32,7 +32,7 @@ pub enum LookupPath {
     Plain,
     /// Counts bits and shifts with an instruction each: POPCNT, BMI1, BMI2 (x86-64-v3).
     Bmi2,
-    /// Eight or sixteen addresses at a time: AVX-512 F, BW, DQ, VL, VBMI2, VPOPCNTDQ.
+    /// Eight or sixteen addresses at a time: AVX-512 F, BW, DQ, VL, VPOPCNTDQ.
     Avx512,
 }
 
@@ -65,7 +65,6 @@ impl LookupPath {
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
-                    && is_x86_feature_detected!("avx512vbmi2")
                     && is_x86_feature_detected!("avx512vpopcntdq")
             }
         }
@@ -75,13 +74,19 @@ impl LookupPath {
         }
     }
 
-    /// The fastest that this CPU has; or that which the variable `IRONLANE_LOOKUP` of the
+    /// The fastest that this CPU has. A CPU that has one has those before it as well.
+    pub fn fastest() -> Self {
+        let mut available = Self::ALL.into_iter().filter(|path| path.is_available());
+        available.next_back().unwrap_or(Self::Plain)
+    }
+
+    /// What is taken unasked: the fastest; or that which the variable `IRONLANE_LOOKUP` of the
     /// environment names, if the CPU has that.
     pub fn best() -> Self {
-        let available = || Self::ALL.into_iter().filter(|path| path.is_available());
         let wanted = std::env::var("IRONLANE_LOOKUP");
-        let wanted = available().find(|path| wanted.as_deref() == Ok(path.name()));
-        wanted.or(available().next_back()).unwrap_or(Self::Plain)
+        let mut available = Self::ALL.into_iter().filter(|path| path.is_available());
+        let wanted = available.find(|path| wanted.as_deref() == Ok(path.name()));
+        wanted.unwrap_or_else(Self::fastest)
     }
 }
 
@@ -104,7 +109,6 @@ pub(super) unsafe fn lookup<K: Address>(
     addresses: &[K],
     answers: &mut [NexthopIndex],
 ) {
-    debug_assert!(path.is_available());
     for (addresses, answers) in addresses.chunks(LANES).zip(answers.chunks_mut(LANES)) {
         match path {
             #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
@@ -152,35 +156,89 @@ unsafe fn plain<K: Address>(
     answers: &mut [NexthopIndex],
 ) {
     let mut words = [Word::NONE; LANES];
-    let mut keys = [K::zero(); LANES];
+    let mut keys = [0u64; LANES];
     let mut lanes = [0u8; LANES];
     for (lane, &address) in addresses.iter().enumerate() {
         let (word, bits) = root.enter(address);
         words[lane % LANES] = word;
-        keys[lane % LANES] = address.behind(bits);
+        keys[lane % LANES] = address.behind(bits).top();
     }
     let mut live = 0;
     for lane in 0..addresses.len() {
         let word = words[lane % LANES];
         prefetch(arena, word);
         lanes[live % LANES] = lane as u8;
-        live += usize::from(!word.is_leaf());
+        live += usize::from(word.is_node());
     }
+    let mut level = 0;
     while live > 0 {
+        if level > 0 && level % WINDOW == 0 {
+            // The keys have no more bits for a level: they get those that follow.
+            for &lane in &lanes[..live] {
+                let address = addresses[usize::from(lane)];
+                let bits = address.enter(root.shape()).1 + level * NODE_BITS;
+                keys[usize::from(lane) % LANES] = address.behind(bits).top();
+            }
+        }
+        level += 1;
         let mut deeper = 0;
         for turn in 0..live {
             let lane = usize::from(lanes[turn % LANES]) % LANES;
+            let (unit, key) = (words[lane].unit(), keys[lane]);
             // SAFETY: the word leads to a block and was loaded under the guard of our contract.
-            let (word, key) = unsafe { step(arena, words[lane], keys[lane]) };
+            let head = unsafe { arena.head(unit) };
+            let run = (head << (63 - (key >> (64 - NODE_BITS)))).count_ones();
+            // SAFETY: as above; there is a word for each run, and the first slot begins one.
+            let word = unsafe { arena.word(unit, run as usize - 1) };
             prefetch(arena, word);
-            (words[lane], keys[lane]) = (word, key);
+            words[lane] = word;
+            keys[lane] = key << NODE_BITS;
             lanes[deeper % LANES] = lane as u8;
-            deeper += usize::from(!word.is_leaf());
+            deeper += usize::from(word.is_node());
         }
         live = deeper;
     }
     for (answer, word) in answers.iter_mut().zip(words) {
         *answer = word.nexthop();
+    }
+    if K::GUARDS {
+        // SAFETY: by our contract.
+        unsafe {
+            finish(
+                root,
+                arena,
+                addresses,
+                answers,
+                words.map(|word| word.is_leaf()),
+            )
+        };
+    }
+}
+
+/// For how many levels the bits of a key are enough: 40 of the first 64 of an IPv6 address are left
+/// behind the root.
+const WINDOW: u32 = 6;
+
+/// Looks up those addresses one by one whose lane has ended at a block that compares.
+///
+/// # Safety
+/// As of [`plain`].
+#[inline(always)]
+unsafe fn finish<K: Address>(
+    root: &Root,
+    arena: &Arena,
+    addresses: &[K],
+    answers: &mut [NexthopIndex],
+    done: [bool; LANES],
+) {
+    if done == [true; LANES] {
+        return;
+    }
+    for ((address, answer), done) in addresses.iter().zip(answers).zip(done) {
+        if !done {
+            // SAFETY: by our contract.
+            *answer = unsafe { one(root, arena, *address) };
+        }
     }
 }
 

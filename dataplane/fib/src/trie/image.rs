@@ -10,6 +10,10 @@ use super::slabs::block_bytes;
 use super::update::Edit;
 use super::word::{Word, guard};
 
+/// The shortest pattern for which a block that compares is worth it. Readers step through nodes many
+/// addresses at a time, and take what compares one by one: so a /48 has nodes, a loopback has none.
+const WORTH_IT: u32 = if cfg!(any(loom, miri)) { 5 } else { 25 };
+
 /// What a node looks like to readers: runs of slots that answer the same.
 struct Form {
     /// A bit for each slot that begins a run; or a pattern.
@@ -17,15 +21,36 @@ struct Form {
     words: [Word; FANOUT],
     len: usize,
     guard: bool,
+    /// Whether a node above may take it into its pattern.
+    alone: bool,
+}
+
+/// A node in which all slots answer the same but those of one prefix.
+struct Alone {
+    miss: Word,
+    hit: Word,
+    /// The child to which `hit` leads.
+    child: Option<u32>,
+    pattern: u64,
+    len: u32,
 }
 
 impl Form {
-    fn of<K: Address>(shadows: &Shadows, arena: &Arena, node: u32) -> Self {
+    fn of<K: Address>(shadows: &Shadows, node: u32) -> Self {
+        let mut this = Self::of_node(shadows, node);
+        if K::GUARDS {
+            this.compare(shadows, node);
+        }
+        this
+    }
+
+    fn of_node(shadows: &Shadows, node: u32) -> Self {
         let mut this = Self {
             head: 0,
             words: [Word::NONE; FANOUT],
             len: 0,
             guard: false,
+            alone: false,
         };
         for (first, _, cell) in shadows.get(node).runs() {
             let word = match cell.child() {
@@ -39,9 +64,6 @@ impl Form {
                 this.len += 1;
             }
         }
-        if K::GUARDS {
-            this.compare(arena);
-        }
         this
     }
 
@@ -49,38 +71,49 @@ impl Form {
         &self.words[..self.len]
     }
 
-    /// Becomes a block that compares, if all slots answer the same but those of one prefix.
-    fn compare(&mut self, arena: &Arena) {
-        let second = (self.head & (self.head - 1)).trailing_zeros() as usize;
-        let last = 63 - self.head.leading_zeros() as usize;
-        let [miss, hit, first, end] = match *self.words() {
-            [miss, hit] if miss.is_leaf() && is_aligned(second, FANOUT) => {
-                [miss.raw(), hit.raw(), second as u32, FANOUT as u32]
-            }
-            [hit, miss] if miss.is_leaf() && is_aligned(0, second) => {
-                [miss.raw(), hit.raw(), 0, second as u32]
-            }
-            [miss, hit, after] if after == miss && miss.is_leaf() && is_aligned(second, last) => {
-                [miss.raw(), hit.raw(), second as u32, last as u32]
-            }
-            _ => return,
+    /// Becomes a block that compares, if it begins a long chain of nodes with one way through.
+    fn compare(&mut self, shadows: &Shadows, node: u32) {
+        let Some(mut chain) = self.alone(shadows, node) else {
+            return;
         };
-        let (miss, mut hit) = (Word::from_raw(miss), Word::from_raw(hit));
-        let mut len = NODE_BITS - (end - first).trailing_zeros();
-        let mut pattern = u64::from(first) << (64 - NODE_BITS);
-        if hit.is_guard() {
-            // SAFETY: the child's block, which we have not given back.
-            let (head, other) = unsafe { (arena.head(hit.unit()), arena.word(hit.unit(), 0)) };
-            if other == miss && len + guard::len(head) <= guard::MAX {
-                pattern |= guard::pattern(head) >> len;
-                len += guard::len(head);
-                // SAFETY: as above; such a block has two words.
-                hit = unsafe { arena.word(hit.unit(), 1) };
-            }
+        self.alone = true;
+        while let Some(child) = chain.child
+            && let Some(next) = Self::of_node(shadows, child).alone(shadows, child)
+            && next.miss == chain.miss
+            && chain.len + next.len <= guard::MAX
+        {
+            chain.pattern |= next.pattern >> chain.len;
+            chain.len += next.len;
+            (chain.hit, chain.child) = (next.hit, next.child);
         }
-        self.head = guard::head(pattern, len);
-        (self.words[0], self.words[1], self.len) = (miss, hit, 2);
-        self.guard = true;
+        if chain.len >= WORTH_IT {
+            self.head = guard::head(chain.pattern, chain.len);
+            (self.words[0], self.words[1], self.len) = (chain.miss, chain.hit, 2);
+            self.guard = true;
+        }
+    }
+
+    fn alone(&self, shadows: &Shadows, node: u32) -> Option<Alone> {
+        let second = (self.head & self.head.wrapping_sub(1)).trailing_zeros() as usize;
+        let last = 63 - self.head.leading_zeros() as usize;
+        let (miss, hit, slots) = match *self.words() {
+            [miss, hit] if miss.is_leaf() && is_aligned(second, FANOUT) => {
+                (miss, hit, second..FANOUT)
+            }
+            [hit, miss] if miss.is_leaf() && is_aligned(0, second) => (miss, hit, 0..second),
+            [miss, hit, after] if after == miss && miss.is_leaf() && is_aligned(second, last) => {
+                (miss, hit, second..last)
+            }
+            _ => return None,
+        };
+        let child = shadows.get(node).cell(slots.start).child();
+        Some(Alone {
+            miss,
+            hit,
+            child: child.filter(|_| !hit.is_leaf()),
+            pattern: (slots.start as u64) << (64 - NODE_BITS),
+            len: NODE_BITS - slots.len().trailing_zeros(),
+        })
     }
 }
 
@@ -97,6 +130,15 @@ pub(super) struct Published {
     pub(super) moved: bool,
     /// How many words readers can see that were changed in place.
     pub(super) stored: usize,
+    /// Whether a block further up may have a copy of a word of this one.
+    pub(super) copied: bool,
+}
+
+impl Published {
+    /// How many words were changed.
+    pub(super) fn changes(self) -> usize {
+        self.stored + usize::from(self.moved)
+    }
 }
 
 impl<K: Address> Edit<'_, K> {
@@ -106,8 +148,10 @@ impl<K: Address> Edit<'_, K> {
     /// nobody finds before the caller has published the node above.
     pub(super) fn publish(&mut self, node: u32) -> Published {
         let arena = &*self.trie.arena;
-        let form = Form::of::<K>(&self.memory.shadows, arena, node);
-        let old = self.memory.shadows.get(node).image;
+        let form = Form::of::<K>(&self.memory.shadows, node);
+        let shadow = self.memory.shadows.get_mut(node);
+        let old = shadow.image;
+        let copied = std::mem::replace(&mut shadow.alone, form.alone) | form.alone;
         let image = if form.len == 1 {
             form.words[0]
         } else if !old.is_leaf()
@@ -118,6 +162,7 @@ impl<K: Address> Edit<'_, K> {
             return Published {
                 moved: false,
                 stored: store_changed(arena, old.unit(), form.words()),
+                copied,
             };
         } else {
             let unit = self.memory.slabs.take(arena, form.len);
@@ -134,6 +179,7 @@ impl<K: Address> Edit<'_, K> {
         Published {
             moved: image != old,
             stored: 0,
+            copied,
         }
     }
 

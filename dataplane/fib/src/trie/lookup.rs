@@ -16,6 +16,8 @@ pub(crate) struct Trie<K> {
     pub(super) root: Published<Root>,
     pub(super) arena: Arc<Arena>,
     path: LookupPath,
+    /// What the CPU has.
+    fastest: LookupPath,
     /// Counts that the writer keeps and anybody may read.
     pub(super) counts: Counts,
     key: std::marker::PhantomData<K>,
@@ -38,6 +40,7 @@ impl<K: Address> Trie<K> {
             root: Published::new(domain, Box::new(root.clone())),
             arena: Arc::clone(arena),
             path: LookupPath::best(),
+            fastest: LookupPath::fastest(),
             counts: Counts::default(),
             key: std::marker::PhantomData,
         };
@@ -49,14 +52,8 @@ impl<K: Address> Trie<K> {
 
     #[inline]
     pub(crate) fn lookup(&self, guard: &Guard<'_>, address: K) -> NexthopIndex {
-        let (mut word, bits) = self.root.load(guard).enter(address);
-        let mut key = address.behind(bits);
-        while !word.is_leaf() {
-            // SAFETY: the word was loaded under `guard`, of the right domain (`load` asks), and
-            // `key` is what is behind the bits that led to it.
-            (word, key) = unsafe { step(&self.arena, word, key) };
-        }
-        word.nexthop()
+        // SAFETY: under `guard`, of the right domain (`load` asks).
+        unsafe { one(self.root.load(guard), &self.arena, address) }
     }
 
     /// Looks up several addresses level by level, so that their cache misses overlap.
@@ -71,6 +68,9 @@ impl<K: Address> Trie<K> {
     }
 
     /// The same by a path of one's choice.
+    ///
+    /// # Panics
+    /// If the CPU lacks the instructions.
     #[inline]
     pub(crate) fn lookup_bulk_by(
         &self,
@@ -79,6 +79,7 @@ impl<K: Address> Trie<K> {
         addresses: &[K],
         answers: &mut [NexthopIndex],
     ) {
+        assert!(path <= self.fastest, "this CPU has no {path}");
         assert_eq!(addresses.len(), answers.len(), "an answer for each address");
         let root = self.root.load(guard);
         // SAFETY: under `guard`, of the right domain (`load` asks); as many answers.
@@ -153,27 +154,41 @@ impl RootHandle {
     }
 }
 
+/// Looks up one address.
+///
+/// # Safety
+/// Called under a guard that protects the tables to which root and arena belong.
+#[inline]
+pub(super) unsafe fn one<K: Address>(root: &Root, arena: &Arena, address: K) -> NexthopIndex {
+    let (mut word, bits) = root.enter(address);
+    let mut key = address.behind(bits);
+    while !word.is_leaf() {
+        // SAFETY: the word was loaded under the guard of our contract, and `key` is what is behind
+        // the bits that led to it.
+        (word, key) = unsafe { step(arena, word, key) };
+    }
+    word.nexthop()
+}
+
 /// One level down: the word in the block that `word` leads to, and what is left of the key.
 ///
 /// # Safety
 /// `word` leads to a block, and was loaded under a guard that is still held and protects the
 /// tables.
 #[inline(always)]
-pub(super) unsafe fn step<K: Address>(arena: &Arena, word: Word, key: K) -> (Word, K) {
+unsafe fn step<K: Address>(arena: &Arena, word: Word, key: K) -> (Word, K) {
     let unit = word.unit();
     // SAFETY: by our contract.
     let head = unsafe { arena.head(unit) };
-    if K::GUARDS && word.is_guard() {
-        let place = usize::from(guard::hits(head, key.top()));
-        // SAFETY: by our contract; such a block has two words.
-        let word = unsafe { arena.word(unit, place) };
-        (word, key.behind(guard::len(head)))
+    let (place, bits) = if K::GUARDS && word.is_guard() {
+        (usize::from(guard::hits(head, key.top())), guard::len(head))
     } else {
+        // Of the bits that begin runs those up to the slot, counted. The first slot always
+        // begins a run, so that the count is 1 or more.
         let slot = key.top() >> (64 - NODE_BITS);
-        // The first slot always begins a run, so that the count is 1 or more.
-        let place = (head << (63 - slot)).count_ones() as usize - 1;
-        // SAFETY: by our contract; there is a word for each run.
-        let word = unsafe { arena.word(unit, place) };
-        (word, key.behind(NODE_BITS))
-    }
+        ((head << (63 - slot)).count_ones() as usize - 1, NODE_BITS)
+    };
+    // SAFETY: by our contract; there is a word for each run, or two.
+    let word = unsafe { arena.word(unit, place) };
+    (word, key.behind(bits))
 }

@@ -36,13 +36,12 @@ impl<K: Address> TrieWriter<K> {
                 continue;
             }
             let first = place.base.with_slot(slot, place.above);
-            let len = cell.owner.len();
+            let len = cell.owner().len();
             let right = len.and_then(|len| self.routes.get(first.masked(len), len));
-            *cell = Cell::leaf(right.unwrap_or(NexthopIndex::NONE), cell.owner);
+            *cell = Cell::leaf(right.unwrap_or(NexthopIndex::NONE), cell.owner());
         }
         edit.memory.shadows.set(place.node, &cells);
-        let (stored, moved) = self.publish(edit, place, range);
-        mended + stored + usize::from(moved)
+        mended + self.publish(edit, place, range).changes()
     }
 
     /// Writes the leaf that answers for an address, beside the list of prefixes.

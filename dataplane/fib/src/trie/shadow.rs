@@ -31,43 +31,46 @@ impl Owner {
     }
 }
 
-/// One slot: a leaf and its owner, or the number of a child.
+/// One slot: a leaf (20 bits) and its owner (8 bits above), or the number of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cell {
-    entry: u32,
-    pub(super) owner: Owner,
-}
+pub(super) struct Cell(u32);
 
 impl Cell {
     /// A slot that no prefix covers.
     pub(super) const NONE: Self = Self::leaf(NexthopIndex::NONE, Owner::NONE);
 
+    /// Tells a child from a leaf.
+    const CHILD: u32 = 1 << 31;
+
     pub(super) const fn leaf(nexthop: NexthopIndex, owner: Owner) -> Self {
-        Self {
-            entry: nexthop.raw(),
-            owner,
-        }
+        Self(nexthop.raw() | (owner.0 as u32) << NexthopIndex::LIMIT.trailing_zeros())
     }
 
     pub(super) fn child_of(number: u32) -> Self {
-        Self {
-            entry: number,
-            owner: Owner::CHILD,
-        }
+        debug_assert!(number < Self::CHILD);
+        Self(number | Self::CHILD)
     }
 
     pub(super) fn child(self) -> Option<u32> {
-        (self.owner == Owner::CHILD).then_some(self.entry)
+        (self.0 & Self::CHILD != 0).then_some(self.0 & !Self::CHILD)
+    }
+
+    /// Whose the slot is.
+    pub(super) fn owner(self) -> Owner {
+        match self.child() {
+            Some(_) => Owner::CHILD,
+            None => Owner((self.0 >> NexthopIndex::LIMIT.trailing_zeros()) as u8),
+        }
     }
 
     /// The leaf; meaningless for a child.
     pub(super) fn word(self) -> Word {
-        Word::leaf(NexthopIndex::from_low_bits(self.entry))
+        Word::leaf(NexthopIndex::from_low_bits(self.0))
     }
 
     /// Whether a slot in a node with so many bits above says more than the slot above could.
     pub(super) fn is_own(self, above: u32) -> bool {
-        self.owner > Owner::prefix(above)
+        self.owner() > Owner::prefix(above)
     }
 }
 
@@ -77,6 +80,8 @@ pub(super) struct Shadow {
     /// What readers find where they are led to this node: a block, or a leaf if all slots answer
     /// the same. Meaningless while the root resolves this node's bits.
     pub(super) image: Word,
+    /// Whether a block further up may have copies of words of this one's.
+    pub(super) alone: bool,
     runs: Box<[Cell]>,
 }
 
@@ -85,6 +90,7 @@ impl Shadow {
         Self {
             starts: 1,
             image: cell.word(),
+            alone: false,
             runs: Box::new([cell]),
         }
     }

@@ -11,6 +11,7 @@ use ironlane_rcu::Retirer;
 use ironlane_rcu::primitive::Ordering;
 
 use super::arena::Arena;
+use super::image::Published;
 use super::key::{Address, FANOUT, NODE_BITS};
 use super::lookup::{RootHandle, Trie};
 use super::root::Root;
@@ -241,7 +242,7 @@ impl<K: Address> TrieWriter<K> {
             let cell = cells[slot];
             if let Some(child) = cell.child() {
                 self.paint(edit, place.child(slot, child), 0..FANOUT, paint);
-            } else if paint.from.0 <= cell.owner && cell.owner <= paint.from.1 {
+            } else if paint.from.0 <= cell.owner() && cell.owner() <= paint.from.1 {
                 changed |= cell != paint.to;
                 cells[slot] = paint.to;
             }
@@ -258,17 +259,15 @@ impl<K: Address> TrieWriter<K> {
     }
 
     /// Makes readers find what the writer knows about a node, or about some slots of one that
-    /// the root resolves; returns how many words were changed, and whether the node is found by
-    /// another word now.
+    /// the root resolves.
     pub(super) fn publish(
         &self,
         edit: &mut Edit<'_, K>,
         place: Place<K>,
         range: Range<usize>,
-    ) -> (usize, bool) {
+    ) -> Published {
         if self.has_image(place) {
-            let published = edit.publish(place.node);
-            return (published.stored, published.moved);
+            return edit.publish(place.node);
         }
         let shadow = edit.memory.shadows.get(place.node);
         let mut stored = 0;
@@ -290,7 +289,11 @@ impl<K: Address> TrieWriter<K> {
                 Some(_) => 0, // its own slots say it
             };
         }
-        (stored, false)
+        Published {
+            moved: false,
+            stored,
+            copied: false,
+        }
     }
 
     /// Publishes the nodes above the last of a path, which is published: until one of them need
@@ -309,11 +312,10 @@ impl<K: Address> TrieWriter<K> {
                 break;
             }
             let slot = address.slot(place.above);
-            let (stored, moved) = self.publish(edit, place, slot..slot + 1);
-            sum += stored + usize::from(moved);
-            // A block that compares is also found in the block above it.
-            let image = edit.memory.shadows.get(place.node).image;
-            let stays = !moved && !image.is_leaf() && !image.is_guard();
+            let published = self.publish(edit, place, slot..slot + 1);
+            sum += published.changes();
+            let is_leaf = edit.memory.shadows.get(place.node).image.is_leaf();
+            let stays = !published.moved && !published.copied && !is_leaf;
             if brief && self.has_image(place) && stays {
                 break;
             }

@@ -56,6 +56,12 @@ impl Word {
         self.0 & (CHILD | GUARD) == CHILD | GUARD
     }
 
+    /// Whether this leads to a branching block.
+    #[inline(always)]
+    pub(super) const fn is_node(self) -> bool {
+        self.0 & (CHILD | GUARD) == CHILD
+    }
+
     /// The answer, if this is a leaf.
     #[inline(always)]
     pub(super) const fn nexthop(self) -> NexthopIndex {
