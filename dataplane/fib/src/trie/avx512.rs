@@ -50,9 +50,23 @@ pub(super) unsafe fn ip4(
     // SAFETY: by our contract.
     unsafe {
         match addresses.len() {
-            0..=16 => ip4_lanes::<1>(root, arena, addresses, answers),
-            17..=32 => ip4_lanes::<2>(root, arena, addresses, answers),
-            _ => ip4_lanes::<4>(root, arena, addresses, answers),
+            16 => ip4_lanes::<1>(root, arena, addresses, answers),
+            32 => ip4_lanes::<2>(root, arena, addresses, answers),
+            64 => ip4_lanes::<4>(root, arena, addresses, answers),
+            len => {
+                // Loads and stores of some lanes are slow where whole ones are not.
+                let mut padded = [0; 64];
+                padded[..len].copy_from_slice(addresses);
+                let mut found = [NexthopIndex::NONE; 64];
+                match len {
+                    0..=16 => {
+                        let (some, found) = (&padded[..16], &mut found[..16]);
+                        ip4_lanes::<1>(root, arena, some, found);
+                    }
+                    _ => ip4_lanes::<4>(root, arena, &padded, &mut found),
+                }
+                answers.copy_from_slice(&found[..len]);
+            }
         }
     }
 }
@@ -72,23 +86,30 @@ pub(super) unsafe fn ip6(
     // SAFETY: by our contract.
     unsafe {
         match addresses.len() {
-            0..=8 => ip6_lanes::<1>(root, arena, addresses, answers),
-            9..=16 => ip6_lanes::<2>(root, arena, addresses, answers),
-            17..=32 => ip6_lanes::<4>(root, arena, addresses, answers),
-            _ => ip6_lanes::<8>(root, arena, addresses, answers),
+            8 => ip6_lanes::<1>(root, arena, addresses, answers),
+            16 => ip6_lanes::<2>(root, arena, addresses, answers),
+            32 => ip6_lanes::<4>(root, arena, addresses, answers),
+            64 => ip6_lanes::<8>(root, arena, addresses, answers),
+            len => {
+                // Loads and stores of some lanes are slow where whole ones are not.
+                let mut padded = [0; 64];
+                padded[..len].copy_from_slice(addresses);
+                let mut found = [NexthopIndex::NONE; 64];
+                match len {
+                    0..=16 => {
+                        let (some, found) = (&padded[..16], &mut found[..16]);
+                        ip6_lanes::<2>(root, arena, some, found);
+                    }
+                    _ => ip6_lanes::<8>(root, arena, &padded, &mut found),
+                }
+                answers.copy_from_slice(&found[..len]);
+            }
         }
     }
 }
 
-/// The lanes of register `register` that have one of `len` addresses.
-#[inline(always)]
-fn lanes_of(register: usize, width: usize, len: usize) -> u32 {
-    let count = len.saturating_sub(register * width).min(width);
-    ((1u64 << count) - 1) as u32
-}
-
 /// # Safety
-/// As of [`ip4`], and at most `16 * N` addresses.
+/// As of [`ip4`], and there are `16 * N` addresses.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
@@ -98,7 +119,8 @@ unsafe fn ip4_lanes<const N: usize>(
     addresses: &[u32],
     answers: &mut [NexthopIndex],
 ) {
-    let (source, len) = (addresses.as_ptr().cast::<i32>(), addresses.len());
+    debug_assert!(addresses.len() == 16 * N && answers.len() == 16 * N);
+    let source = addresses.as_ptr().cast::<i32>();
     let bits = root.shape().bits;
     let below = _mm_cvtsi32_si128(32 - bits as i32);
     let above = _mm_cvtsi32_si128(bits as i32);
@@ -107,12 +129,11 @@ unsafe fn ip4_lanes<const N: usize>(
     let mut live = [0u16; N];
     let mut any = 0;
     registers!(n < N, {
-        let lanes = lanes_of(n, 16, len) as u16;
-        // SAFETY: the lanes of the mask are those that the slice has.
-        let address = unsafe { _mm512_maskz_loadu_epi32(lanes, source.wrapping_add(16 * n)) };
+        // SAFETY: there are `16 * N` addresses.
+        let address = unsafe { _mm512_loadu_epi32(source.wrapping_add(16 * n)) };
         let place = _mm512_srl_epi32(address, below);
         // SAFETY: places of the root, as of `Root::enter`.
-        words[n] = unsafe { gather_words(_mm512_setzero_si512(), lanes, place, root.base()) };
+        words[n] = unsafe { gather_words(_mm512_setzero_si512(), u16::MAX, place, root.base()) };
         keys[n] = _mm512_sll_epi32(address, above);
         live[n] = _mm512_movepi32_mask(words[n]);
         any |= live[n];
@@ -157,15 +178,14 @@ unsafe fn ip4_lanes<const N: usize>(
     }
     let target = answers.as_mut_ptr().cast::<i32>();
     for (n, word) in words.into_iter().enumerate() {
-        let lanes = lanes_of(n, 16, len) as u16;
         // SAFETY: as many answers as addresses; an index is a transparent u32, and leaves hold
         // nothing but indexes.
-        unsafe { _mm512_mask_storeu_epi32(target.wrapping_add(16 * n), lanes, word) };
+        unsafe { _mm512_storeu_epi32(target.wrapping_add(16 * n), word) };
     }
 }
 
 /// # Safety
-/// As of [`ip4`], and at most `8 * N` addresses.
+/// As of [`ip4`], and there are `8 * N` addresses.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
@@ -175,7 +195,8 @@ unsafe fn ip6_lanes<const N: usize>(
     addresses: &[u128],
     answers: &mut [NexthopIndex],
 ) {
-    let (source, len) = (addresses.as_ptr().cast::<i64>(), addresses.len());
+    debug_assert!(addresses.len() == 8 * N && answers.len() == 8 * N);
+    let source = addresses.as_ptr().cast::<i64>();
     let shape = root.shape();
     // Where the first three bits say so, the root has resolved more bits, in its second part.
     let main_top = _mm512_set1_epi64(if shape.main_bits == 0 { -1 } else { 1 });
@@ -191,16 +212,15 @@ unsafe fn ip6_lanes<const N: usize>(
     let mut live = [0u8; N];
     let mut any = 0;
     registers!(n < N, {
-        let lanes = lanes_of(n, 8, len) as u8;
-        // SAFETY: N registers of eight lanes are enough for the slice.
-        let (high, low) = unsafe { load(source, len, n) };
+        // SAFETY: there are `8 * N` addresses.
+        let (high, low) = unsafe { load(source, n) };
         let main = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<61>(high), main_top);
         let main_place = _mm512_srl_epi64(_mm512_slli_epi64::<3>(high), main_below);
         let place = _mm512_srl_epi64(high, below);
         let place = _mm512_mask_add_epi64(place, main, main_place, main_first);
         let bits = _mm512_mask_mov_epi64(above, main, main_above);
         // SAFETY: places of the root, as of `Root::enter`.
-        words[n] = unsafe { gather_words_8(lanes, _mm512_cvtepi64_epi32(place), root.base()) };
+        words[n] = unsafe { gather_words_8(_mm512_cvtepi64_epi32(place), root.base()) };
         keys[n] = behind(high, low, bits);
         live[n] = _mm256_cmplt_epi32_mask(words[n], guards);
         any |= live[n];
@@ -211,7 +231,7 @@ unsafe fn ip6_lanes<const N: usize>(
             // The keys have no more bits for a level: they get those that follow.
             registers!(n < N, {
                 // SAFETY: as above.
-                let (high, low) = unsafe { load(source, len, n) };
+                let (high, low) = unsafe { load(source, n) };
                 let main = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<61>(high), main_top);
                 let bits = _mm512_mask_mov_epi64(above, main, main_above);
                 let bits = _mm512_add_epi64(bits, _mm512_set1_epi64(6 * level));
@@ -245,10 +265,9 @@ unsafe fn ip6_lanes<const N: usize>(
     let target = answers.as_mut_ptr().cast::<i32>();
     let mut left = 0u64;
     registers!(n < N, {
-        let lanes = lanes_of(n, 8, len) as u8;
         // SAFETY: as many answers as addresses; an index is a transparent u32. What is no leaf
         // is replaced below.
-        unsafe { _mm256_mask_storeu_epi32(target.wrapping_add(8 * n), lanes, words[n]) };
+        unsafe { _mm256_storeu_epi32(target.wrapping_add(8 * n), words[n]) };
         left |= u64::from(_mm256_movepi32_mask(words[n])) << (8 * n);
     });
     while left != 0 {
@@ -260,19 +279,18 @@ unsafe fn ip6_lanes<const N: usize>(
     }
 }
 
-/// Eight addresses, those from number `8 * n` on that there are: their upper and lower halves.
+/// Eight addresses, those from number `8 * n` on: their upper and lower halves.
 ///
 /// # Safety
-/// There are `len` addresses.
+/// There are so many addresses.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn load(source: *const i64, len: usize, n: usize) -> (__m512i, __m512i) {
-    let halves = lanes_of(n, 16, 2 * len) as u16;
-    // SAFETY: the lanes of the masks are the halves that there are.
+unsafe fn load(source: *const i64, n: usize) -> (__m512i, __m512i) {
+    // SAFETY: there are so many addresses.
     let (first, second) = unsafe {
         (
-            _mm512_maskz_loadu_epi64(halves as u8, source.wrapping_add(16 * n)),
-            _mm512_maskz_loadu_epi64((halves >> 8) as u8, source.wrapping_add(16 * n + 8)),
+            _mm512_loadu_epi64(source.wrapping_add(16 * n)),
+            _mm512_loadu_epi64(source.wrapping_add(16 * n + 8)),
         )
     };
     let odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
@@ -349,15 +367,15 @@ unsafe fn gather_words_8_into(
     words
 }
 
-/// Eight words; 0 where the mask is.
+/// Eight words.
 ///
 /// # Safety
 /// As of [`gather_words`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl")]
-unsafe fn gather_words_8(lanes: u8, place: __m256i, base: *const u32) -> __m256i {
+unsafe fn gather_words_8(place: __m256i, base: *const u32) -> __m256i {
     // SAFETY: by our contract.
-    unsafe { gather_words_8_into(_mm256_setzero_si256(), lanes, place, base) }
+    unsafe { gather_words_8_into(_mm256_setzero_si256(), u8::MAX, place, base) }
 }
 
 /// Eight heads; 0 where the mask is.
