@@ -1,14 +1,14 @@
 //! A burst on its way through the stages: packets, what is known of each, and verdicts.
 //!
-//! Stages only decide. A packet starts on the lane [`Lane::Input`]; each stage takes the packets of
-//! its lane and gives each exactly one [`Verdict`]: on to the next lane, aside to another, or an
+//! Stages only decide. A packet starts on the lane [`Lane::Input`]. The straight path sends what is
+//! plain and leaves the others on [`Lane::Frame`]; from there on each stage takes the packets of its lane and gives each exactly one [`Verdict`]: on to the next lane, aside to another, or an
 //! end ([`Fate`]). When all stages have run, every packet has its fate and [`BurstStore::settle`]
 //! hands the packets out, in the order in which they came. So a packet cannot be lost or sent
 //! twice, and flows keep their order whichever lanes their packets took.
 
 use std::mem;
 
-use ironlane_fib::{Adjacency, PortId, VrfId};
+use ironlane_fib::{Adjacency, NexthopIndex, PortId, VrfId};
 use ironlane_packet::eth::Mac;
 use ironlane_packet::ip4::Ip4;
 use ironlane_packet::ip6::Ip6;
@@ -37,6 +37,8 @@ pub enum Verdict {
 pub enum Lane {
     /// Just received.
     Input,
+    /// Not plain: the frame's header is to be judged.
+    Frame,
     /// ARP, LLC, LLDP, slow protocols.
     Control,
     /// IPv4, header unseen.
@@ -153,6 +155,38 @@ pub struct BurstStore {
     info: [Info; BURST_MAX],
     fates: [Fate; BURST_MAX],
     lanes: [LaneList; Lane::COUNT],
+    scratch: Scratch,
+    /// The port that all packets of the burst leave by, each in one segment, if there is one.
+    sole: Option<PortId>,
+}
+
+/// Lists of the straight path, over the plain packets of one family. What a list holds beyond its
+/// end is left from bursts before: nothing is cleared.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    /// Places in the burst.
+    pub(crate) places: [u8; BURST_MAX],
+    /// Lengths of the IP packets.
+    pub(crate) lens: [u16; BURST_MAX],
+    /// IPv4 destinations, host order.
+    pub(crate) ip4: [u32; BURST_MAX],
+    /// IPv6 destinations, host order.
+    pub(crate) ip6: [u128; BURST_MAX],
+    /// What the lookup answers.
+    pub(crate) answers: [NexthopIndex; BURST_MAX],
+}
+
+/// What the straight path works on.
+#[derive(Debug)]
+pub(crate) struct Straightway<'s> {
+    /// The packets of the burst.
+    pub(crate) packets: &'s mut [Mbuf],
+    /// Their fates, left from bursts before until they are set.
+    pub(crate) fates: &'s mut [Fate; BURST_MAX],
+    /// Room for lists.
+    pub(crate) scratch: &'s mut Scratch,
+    /// The port that all leave by, to be set.
+    pub(crate) sole: &'s mut Option<PortId>,
 }
 
 impl Default for BurstStore {
@@ -166,6 +200,12 @@ impl Default for BurstStore {
 pub trait Outlet {
     /// The packet leaves by `port`.
     fn send(&mut self, port: PortId, mbuf: Mbuf);
+    /// All packets of the batch leave by `port`, each in one segment; the batch is empty after it.
+    fn send_all(&mut self, port: PortId, batch: &mut MbufBatch) {
+        for mbuf in batch.drain() {
+            self.send(port, mbuf);
+        }
+    }
     /// The packet, unchanged, goes to the kernel.
     fn punt(&mut self, reason: PuntReason, mbuf: Mbuf);
     /// The packet is lost.
@@ -173,7 +213,7 @@ pub trait Outlet {
 }
 
 impl BurstStore {
-    /// An empty store, about 2 KiB.
+    /// An empty store, about 4 KiB.
     pub const fn new() -> Self {
         Self {
             packets: MbufBatch::new(),
@@ -185,6 +225,25 @@ impl BurstStore {
             }; BURST_MAX],
             fates: [Fate::Undecided; BURST_MAX],
             lanes: [LaneList::EMPTY; Lane::COUNT],
+            scratch: Scratch {
+                places: [0; BURST_MAX],
+                lens: [0; BURST_MAX],
+                ip4: [0; BURST_MAX],
+                ip6: [0; BURST_MAX],
+                answers: [NexthopIndex::NONE; BURST_MAX],
+            },
+            sole: None,
+        }
+    }
+
+    /// What the straight path works on.
+    #[inline]
+    pub(crate) fn straightway(&mut self) -> Straightway<'_> {
+        Straightway {
+            packets: self.packets.as_mut_slice(),
+            fates: &mut self.fates,
+            scratch: &mut self.scratch,
+            sole: &mut self.sole,
         }
     }
 
@@ -204,6 +263,9 @@ impl BurstStore {
     /// stage decided would be a broken invariant; it is never leaked.
     #[inline]
     pub fn settle(&mut self, outlet: &mut impl Outlet) {
+        if let Some(port) = self.sole.take() {
+            return outlet.send_all(port, &mut self.packets);
+        }
         for (mbuf, fate) in self.packets.drain().zip(&self.fates) {
             match *fate {
                 Fate::Send(port) => outlet.send(port, mbuf),
@@ -227,19 +289,20 @@ pub struct Burst<'q> {
 }
 
 impl<'q> Burst<'q> {
-    /// All packets of `store`, undecided, on the input lane.
+    /// The packets of `store` whose bits are set in `left` are undecided, on the frame lane; the
+    /// others have their fate.
     #[inline]
-    pub(crate) fn new(store: &'q mut BurstStore, arrival: Arrival) -> Self {
-        let count = store.packets.len();
-        store.fates[..count].fill(Fate::Undecided);
+    pub(crate) fn new(store: &'q mut BurstStore, arrival: Arrival, left: u64) -> Self {
         for lane in &mut store.lanes {
             lane.len = 0;
         }
-        let input = &mut store.lanes[Lane::Input as usize];
-        for (place, slot) in input.places[..count].iter_mut().enumerate() {
-            *slot = place as u8; // below BURST_MAX, which is 64
+        let frames = &mut store.lanes[Lane::Frame as usize];
+        for place in 0..store.packets.len() {
+            if left >> place & 1 != 0 {
+                store.fates[place] = Fate::Undecided;
+                frames.push(place as u8); // below BURST_MAX, which is 64
+            }
         }
-        input.len = count as u8;
         Self {
             store,
             adjacencies: [None; BURST_MAX],

@@ -52,6 +52,8 @@ list! {
         Rx = "rx",
         /// Takes what the kernel wrote to a tap, to be sent by the port of that tap.
         Inject = "inject",
+        /// Plain unicast IPv4 and IPv6, from the frame to the rewrite; others go on to classify.
+        Straight = "straight",
         /// Judges the Ethernet header and sorts a burst by lane.
         Classify = "classify",
         /// ARP, LLDP, LACP, IS-IS and other link-level control.

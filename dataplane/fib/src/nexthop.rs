@@ -150,21 +150,32 @@ impl Nexthops {
         }
     }
 
+    /// The slots for the time of a burst, so that its guard is looked at once and not for each
+    /// packet.
+    ///
+    /// # Panics
+    /// If the guard is of another domain, which would protect nothing.
+    #[inline]
+    pub fn of_burst<'q>(&'q self, guard: &'q Guard<'_>) -> BurstNexthops<'q> {
+        self.check(guard);
+        BurstNexthops { slots: &self.slots }
+    }
+
+    #[inline]
+    fn check(&self, guard: &Guard<'_>) {
+        assert!(
+            guard.protects(&self.domain),
+            "the guard is of another RCU domain"
+        );
+    }
+
     /// What a slot holds, for walkers; `None` for an empty slot.
     ///
     /// # Panics
     /// If the guard is of another domain, which would protect nothing.
     #[inline]
     pub fn get<'q>(&'q self, guard: &'q Guard<'_>, index: NexthopIndex) -> Option<NexthopRef<'q>> {
-        assert!(
-            guard.protects(&self.domain),
-            "the guard is of another RCU domain"
-        );
-        // Acquire pairs with the Release in `swap`: the object is complete.
-        let word = self.slots.get(index.slot())?.load(Ordering::Acquire);
-        // SAFETY: published by `swap`, and freed by a retirer of this domain (checked there)
-        // after the burst of `guard` (checked above), or by `Drop`, when `self` is unborrowed.
-        unsafe { view(word) }
+        self.of_burst(guard).get(index)
     }
 
     /// All nexthops, by index. What changes meanwhile is seen before or after.
@@ -230,6 +241,61 @@ impl Nexthops {
             // SAFETY: of type Adjacency by the tag, from a Box, just swapped out by us.
             _ => unsafe { retirer.retire_raw(pointer.cast::<Adjacency>()) },
         }
+    }
+}
+
+/// The slots of all nexthops during one burst. Made by [`Nexthops::of_burst`].
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use ironlane_fib::{AdjacencyKind, NexthopIndex, NexthopRef, Tables};
+/// use ironlane_rcu::Domain;
+///
+/// let domain = Domain::new();
+/// let tables = Tables::new(&domain);
+/// let mut reader = Domain::register(&domain)?;
+/// let burst = reader.read();
+/// let nexthops = tables.nexthops().of_burst(&burst);
+/// nexthops.prefetch(NexthopIndex::NONE);
+/// let Some(NexthopRef::Adjacency(adjacency)) = nexthops.get(NexthopIndex::NONE) else {
+///     unreachable!("always there");
+/// };
+/// assert_eq!(adjacency.kind(), AdjacencyKind::NoRoute);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct BurstNexthops<'q> {
+    /// Of tables whose domain protects them for `'q`.
+    slots: &'q [AtomicPtr<()>],
+}
+
+impl<'q> BurstNexthops<'q> {
+    /// What a slot holds; `None` for an empty slot.
+    #[inline]
+    pub fn get(&self, index: NexthopIndex) -> Option<NexthopRef<'q>> {
+        // Acquire pairs with the Release in `swap`: the object is complete.
+        let word = self.slots.get(index.slot())?.load(Ordering::Acquire);
+        // SAFETY: published by `swap`, and freed by a retirer of this domain (checked there)
+        // after the burst of the guard that `of_burst` checked and that `'q` borrows, or by `Drop`,
+        // when the table is unborrowed.
+        unsafe { view(word) }
+    }
+
+    /// Asks for the cache line of what a slot holds, without waiting for it. Lcores, some packets
+    /// before [`get`](Self::get); costs the load of the slot.
+    #[inline]
+    pub fn prefetch(&self, index: NexthopIndex) {
+        if let Some(slot) = self.slots.get(index.slot()) {
+            // Relaxed: a hint; what is read is loaded again by `get`.
+            crate::prefetch::prefetch(slot.load(Ordering::Relaxed).cast_const());
+        }
+    }
+}
+
+impl fmt::Debug for BurstNexthops<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BurstNexthops").finish_non_exhaustive()
     }
 }
 

@@ -67,6 +67,21 @@ impl MbufBatch {
         }
     }
 
+    /// Adds all packets of `other`, which is empty after it. False, and nothing done, if there
+    /// is no room for all.
+    #[inline]
+    pub fn append(&mut self, other: &mut Self) -> bool {
+        let Some(room) = self.mbufs.get_mut(self.len..self.len + other.len) else {
+            return false;
+        };
+        let from = other.mbufs[..other.len].as_ptr();
+        // SAFETY: as many slots, which hold packets below the `len` of `other`; that is set to zero,
+        // so that each packet has one owner. The two are borrowed apart, so they do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(from, room.as_mut_ptr(), room.len()) };
+        self.len += mem::take(&mut other.len);
+        true
+    }
+
     /// Takes the last packet.
     #[inline]
     pub fn pop(&mut self) -> Option<Mbuf> {

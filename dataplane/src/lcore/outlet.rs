@@ -309,6 +309,19 @@ impl Outlet for LcoreOutlet {
     }
 
     #[inline]
+    fn send_all(&mut self, port: PortId, batch: &mut MbufBatch) {
+        if let Some(Way::Queue(place)) = self.ways.get(usize::from(port.0))
+            && let Some(lane) = self.tx.get_mut(usize::from(*place))
+            && lane.batch.append(batch)
+        {
+            return;
+        }
+        for mbuf in batch.drain() {
+            self.send_by(port, mbuf);
+        }
+    }
+
+    #[inline]
     fn punt(&mut self, reason: PuntReason, mut mbuf: Mbuf) {
         if !self.policers.admit(reason, self.now_ns) {
             self.counters.punt_policed(self.arrival, reason, 1);

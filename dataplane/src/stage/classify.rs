@@ -1,4 +1,5 @@
-//! Classify: judges the Ethernet header and sorts the burst by lane. The first stage.
+//! Classify: judges the Ethernet header and sorts the burst by lane. The first stage for what is
+//! not plain.
 //!
 //! Frames for other stations, from impossible senders, with tags of VLANs that are not configured
 //! and of types that nothing here handles end here. IPv4 and IPv6 go on by lanes of their own, all
@@ -33,7 +34,7 @@ pub(super) struct Classify;
 
 impl Stage for Classify {
     const ID: StageId = StageId::Classify;
-    const INPUT: Lane = Lane::Input;
+    const INPUT: Lane = Lane::Frame;
     const NEXT: Option<Lane> = None;
     const LANES: &'static [Lane] = &[Lane::Ip4, Lane::Ip6, Lane::Control];
     const DROPS: &'static [DropReason] = &[
@@ -63,7 +64,7 @@ impl Stage for Classify {
                 true => classify(packet, arrival),
                 false => Verdict::Drop(DropReason::EthScatteredHeader),
             };
-            burst.put(place, verdict, Lane::Input);
+            burst.put(place, verdict, Lane::Frame);
         }
     }
 }

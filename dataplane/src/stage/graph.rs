@@ -13,20 +13,21 @@ const MARGIN: i32 = 20;
 const fn cell(stage: StageId) -> Option<(i32, i32)> {
     Some(match stage {
         StageId::Rx => (0, 3),
-        StageId::Classify => (1, 3),
-        StageId::Control => (2, 0),
-        StageId::Ip4Check => (2, 2),
-        StageId::Ip4Lookup => (3, 2),
-        StageId::Ip4Local => (4, 1),
-        StageId::Ip4Exception => (4, 2),
-        StageId::Ip6Check => (2, 4),
-        StageId::Ip6Lookup => (3, 4),
-        StageId::Ip6Local => (4, 5),
-        StageId::Ip6Exception => (4, 4),
-        StageId::Glean => (5, 3),
-        StageId::Ip4Rewrite => (5, 2),
-        StageId::Ip6Rewrite => (5, 4),
-        StageId::Tx => (6, 3),
+        StageId::Straight => (1, 3),
+        StageId::Classify => (2, 3),
+        StageId::Control => (3, 0),
+        StageId::Ip4Check => (3, 2),
+        StageId::Ip4Lookup => (4, 2),
+        StageId::Ip4Local => (5, 1),
+        StageId::Ip4Exception => (5, 2),
+        StageId::Ip6Check => (3, 4),
+        StageId::Ip6Lookup => (4, 4),
+        StageId::Ip6Local => (5, 5),
+        StageId::Ip6Exception => (5, 4),
+        StageId::Glean => (6, 3),
+        StageId::Ip4Rewrite => (6, 2),
+        StageId::Ip6Rewrite => (6, 4),
+        StageId::Tx => (7, 3),
         StageId::Inject | StageId::Punt | StageId::Handoff => return None,
     })
 }
@@ -38,7 +39,7 @@ const fn corner((column, row): (i32, i32)) -> (i32, i32) {
 
 /// The text of `docs/graph.svg`.
 pub fn graph_svg() -> String {
-    let (right, bottom) = corner((7, 6));
+    let (right, bottom) = corner((8, 7));
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {right} {bottom}\" \
          font-family=\"sans-serif\" text-anchor=\"middle\">\n\
@@ -46,7 +47,8 @@ pub fn graph_svg() -> String {
          <defs><marker id=\"a\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" \
          markerHeight=\"8\" orient=\"auto\"><path d=\"M0 0 8 4 0 8z\" fill=\"#456\"/></marker></defs>\n"
     );
-    svg += &edge(StageId::Rx, StageId::Classify);
+    svg += &edge(StageId::Rx, StageId::Straight);
+    svg += &detour(StageId::Straight, StageId::Tx);
     for card in Pipeline::CARDS {
         for stage in card
             .lanes
@@ -96,6 +98,24 @@ fn edge(from: StageId, to: StageId) -> String {
          stroke=\"#456\" marker-end=\"url(#a)\"/>\n",
         y1 + bow,
         y2 + bow
+    )
+}
+
+/// A line below all boxes, from the bottom of one to the bottom of the other.
+fn detour(from: StageId, to: StageId) -> String {
+    let (Some(from), Some(to)) = (cell(from), cell(to)) else {
+        return String::new();
+    };
+    let bottom = |cell| {
+        let (x, y) = corner(cell);
+        (x + BOX.0 / 2, y + BOX.1)
+    };
+    let ((x1, y1), (x2, y2), (_, low)) = (bottom(from), bottom(to), corner((0, 6)));
+    format!(
+        "<path d=\"M{x1} {y1}C{x1} {low} {x1} {low} {} {low}L{} {low}C{x2} {low} {x2} {low} {x2} {y2}\" \
+         fill=\"none\" stroke=\"#456\" stroke-width=\"2\" marker-end=\"url(#a)\"/>\n",
+        x1 + PITCH.0,
+        x2 - PITCH.0
     )
 }
 

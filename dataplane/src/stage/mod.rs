@@ -26,6 +26,7 @@ mod ip6_local;
 mod ip6_lookup;
 mod ip6_rewrite;
 mod joined;
+mod straight;
 mod upper;
 
 pub use glean::GleanLimit;
@@ -121,7 +122,7 @@ macro_rules! stages {
     ($($stage:ty = $pick:expr;)+) => {
         impl Pipeline {
             /// What each stage may do, in packet order.
-            pub const CARDS: &'static [StageCard] = &[$(StageCard::of::<$stage>(),)+];
+            pub const CARDS: &'static [StageCard] = &[straight::CARD, $(StageCard::of::<$stage>(),)+];
 
             /// Decides every packet of `store`. Lcores, once a burst; it neither allocates nor
             /// calls DPDK but to join split headers. A stage without packets costs one compare.
@@ -132,8 +133,16 @@ macro_rules! stages {
                 view: &TablesView<'q>,
                 meter: &mut impl StageMeter,
             ) {
-                let mut burst = Burst::new(store, arrival);
                 let mut clock = meter.ticks();
+                let count = store.packets_mut().len();
+                let left = straight::run(store, arrival, view);
+                let now = meter.ticks();
+                meter.stage(StageId::Straight, count as u64, now.wrapping_sub(clock));
+                if left == 0 {
+                    return;
+                }
+                clock = now;
+                let mut burst = Burst::new(store, arrival, left);
                 $({
                     let pick: fn(&Self) -> &$stage = $pick;
                     step(pick(self), &mut burst, view, meter, &mut clock);
