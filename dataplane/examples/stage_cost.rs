@@ -23,15 +23,14 @@ const ROUNDS: usize = 20_000;
 /// Ticks of every burst, by stage.
 struct Meter {
     stages: Vec<Vec<u64>>,
+    clock: u64,
 }
 
 impl StageMeter for Meter {
-    fn ticks(&self) -> u64 {
-        ticks()
-    }
-
-    fn stage(&mut self, stage: StageId, _: u64, ticks: u64) {
-        self.stages[stage.index()].push(ticks);
+    fn lap(&mut self, stage: StageId, _: u64) {
+        let now = ticks();
+        self.stages[stage.index()].push(now - self.clock);
+        self.clock = now;
     }
 }
 
@@ -142,6 +141,7 @@ fn main() {
         assert!(pool.alloc(&mut keep.0, count));
         let mut meter = Meter {
             stages: vec![Vec::new(); StageId::COUNT],
+            clock: 0,
         };
         for _ in 0..ROUNDS {
             for (mut mbuf, frame) in keep.0.drain().zip(&frames) {
@@ -158,6 +158,7 @@ fn main() {
                 guard: &guard,
                 now_ns: 0,
             };
+            meter.clock = ticks();
             pipeline.run(&mut store, arrival, &view, &mut meter);
             store.settle(&mut keep);
         }

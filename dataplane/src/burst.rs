@@ -155,25 +155,68 @@ pub struct BurstStore {
     info: [Info; BURST_MAX],
     fates: [Fate; BURST_MAX],
     lanes: [LaneList; Lane::COUNT],
-    scratch: Scratch,
-    /// The port that all packets of the burst leave by, each in one segment, if there is one.
-    sole: Option<PortId>,
+    ip4: PlainList<u32>,
+    ip6: PlainList<u128>,
+    ports: [PortId; BURST_MAX],
+    sole: Option<Sole>,
 }
 
-/// Lists of the straight path, over the plain packets of one family. What a list holds beyond its
-/// end is left from bursts before: nothing is cleared.
+/// The plain packets of one family. What a list holds beyond its end, which is kept apart from it, is
+/// left from bursts before: nothing is cleared.
 #[derive(Debug)]
-pub(crate) struct Scratch {
+pub(crate) struct PlainList<K> {
     /// Places in the burst.
-    pub(crate) places: [u8; BURST_MAX],
+    places: [u8; BURST_MAX],
     /// Lengths of the IP packets.
-    pub(crate) lens: [u16; BURST_MAX],
-    /// IPv4 destinations, host order.
-    pub(crate) ip4: [u32; BURST_MAX],
-    /// IPv6 destinations, host order.
-    pub(crate) ip6: [u128; BURST_MAX],
+    lens: [u16; BURST_MAX],
+    /// Destinations, host order.
+    pub(crate) addresses: [K; BURST_MAX],
     /// What the lookup answers.
     pub(crate) answers: [NexthopIndex; BURST_MAX],
+}
+
+impl<K: Copy> PlainList<K> {
+    const fn new(nowhere: K) -> Self {
+        Self {
+            places: [0; BURST_MAX],
+            lens: [0; BURST_MAX],
+            addresses: [nowhere; BURST_MAX],
+            answers: [NexthopIndex::NONE; BURST_MAX],
+        }
+    }
+
+    /// Adds a packet behind the first `count`, each of another place of the burst.
+    #[inline]
+    pub(crate) fn push(&mut self, count: &mut usize, place: u8, address: K, len: u16) {
+        let at = *count % BURST_MAX;
+        self.places[at] = place;
+        self.lens[at] = len;
+        self.addresses[at] = address;
+        *count = at + 1;
+    }
+
+    /// Place, length and answer of the first `count`.
+    #[inline]
+    pub(crate) fn known(&self, count: usize) -> impl Iterator<Item = (u8, u16, NexthopIndex)> + '_ {
+        let of_packet = self.places[..count].iter().zip(&self.lens[..count]);
+        let lists = of_packet.zip(&self.answers[..count]);
+        lists.map(|((&place, &len), &answer)| (place, len, answer))
+    }
+
+    /// Sum of the lengths of the first `count`.
+    #[inline]
+    pub(crate) fn len_bytes(&self, count: usize) -> usize {
+        let lens = self.lens[..count].iter();
+        lens.map(|&len| u32::from(len)).sum::<u32>() as usize
+    }
+}
+
+/// All packets of a burst leave by one port, each in one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sole {
+    pub(crate) port: PortId,
+    /// Of all packets.
+    pub(crate) bytes: u64,
 }
 
 /// What the straight path works on.
@@ -183,10 +226,14 @@ pub(crate) struct Straightway<'s> {
     pub(crate) packets: &'s mut [Mbuf],
     /// Their fates, left from bursts before until they are set.
     pub(crate) fates: &'s mut [Fate; BURST_MAX],
-    /// Room for lists.
-    pub(crate) scratch: &'s mut Scratch,
+    /// Room for the list of IPv4 packets.
+    pub(crate) ip4: &'s mut PlainList<u32>,
+    /// Room for the list of IPv6 packets.
+    pub(crate) ip6: &'s mut PlainList<u128>,
+    /// Ports of those that are sent.
+    pub(crate) ports: &'s mut [PortId; BURST_MAX],
     /// The port that all leave by, to be set.
-    pub(crate) sole: &'s mut Option<PortId>,
+    pub(crate) sole: &'s mut Option<Sole>,
 }
 
 impl Default for BurstStore {
@@ -200,8 +247,9 @@ impl Default for BurstStore {
 pub trait Outlet {
     /// The packet leaves by `port`.
     fn send(&mut self, port: PortId, mbuf: Mbuf);
-    /// All packets of the batch leave by `port`, each in one segment; the batch is empty after it.
-    fn send_all(&mut self, port: PortId, batch: &mut MbufBatch) {
+    /// All packets of the batch, `bytes` long together and each in one segment, leave by `port`. The
+    /// batch is empty after it.
+    fn send_all(&mut self, port: PortId, batch: &mut MbufBatch, _bytes: u64) {
         for mbuf in batch.drain() {
             self.send(port, mbuf);
         }
@@ -225,13 +273,9 @@ impl BurstStore {
             }; BURST_MAX],
             fates: [Fate::Undecided; BURST_MAX],
             lanes: [LaneList::EMPTY; Lane::COUNT],
-            scratch: Scratch {
-                places: [0; BURST_MAX],
-                lens: [0; BURST_MAX],
-                ip4: [0; BURST_MAX],
-                ip6: [0; BURST_MAX],
-                answers: [NexthopIndex::NONE; BURST_MAX],
-            },
+            ip4: PlainList::new(0),
+            ip6: PlainList::new(0),
+            ports: [PortId::NONE; BURST_MAX],
             sole: None,
         }
     }
@@ -242,7 +286,9 @@ impl BurstStore {
         Straightway {
             packets: self.packets.as_mut_slice(),
             fates: &mut self.fates,
-            scratch: &mut self.scratch,
+            ip4: &mut self.ip4,
+            ip6: &mut self.ip6,
+            ports: &mut self.ports,
             sole: &mut self.sole,
         }
     }
@@ -263,8 +309,8 @@ impl BurstStore {
     /// stage decided would be a broken invariant; it is never leaked.
     #[inline]
     pub fn settle(&mut self, outlet: &mut impl Outlet) {
-        if let Some(port) = self.sole.take() {
-            return outlet.send_all(port, &mut self.packets);
+        if let Some(sole) = self.sole.take() {
+            return outlet.send_all(sole.port, &mut self.packets, sole.bytes);
         }
         for (mbuf, fate) in self.packets.drain().zip(&self.fates) {
             match *fate {

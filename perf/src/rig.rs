@@ -1,5 +1,6 @@
 //! The rig: a pcap source, the real lcores, a sink, and as many routes as asked.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -7,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, IdleConfig, PortConfig};
-use ironlane_dataplane::eal::{Eal, EalConfig, Memory};
+use ironlane_dataplane::eal::{Clock, Eal, EalConfig, Memory};
 use ironlane_dataplane::lcore::CounterSnapshot;
+use ironlane_dataplane::reason::StageId;
 use ironlane_fib::{Adjacency, Nexthop, PortId, Tables, VrfId, Writer};
 use ironlane_rcu::Domain;
 use serde::Serialize;
@@ -28,6 +30,7 @@ pub const SINK_MAC: [u8; 6] = [0x02, 0, 0, 0, 1, 1];
 pub struct Rig {
     dataplane: Dataplane,
     sink: PortId,
+    tsc_mhz: f64,
 }
 
 /// What was measured.
@@ -43,6 +46,12 @@ pub struct Rate {
     pub lost: u64,
     /// Measured seconds.
     pub seconds: f64,
+    /// Nanoseconds that the lcore ran for each packet: what others took of its CPU does not count.
+    pub ns_per_packet: f64,
+    /// Ticks of the time stamp counter in a microsecond.
+    pub tsc_mhz: f64,
+    /// Ticks that each stage says it took for each packet that left.
+    pub stages: BTreeMap<&'static str, f64>,
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -80,7 +89,12 @@ impl Rig {
         if given != sink {
             return Err(format!("the sink became port {}, not {}", given.0, sink.0).into());
         }
-        Ok(Self { dataplane, sink })
+        let tsc_mhz = Clock::start(eal).hz() as f64 / 1e6;
+        Ok(Self {
+            dataplane,
+            sink,
+            tsc_mhz,
+        })
     }
 
     /// Counts what leaves by the sink for so long.
@@ -90,9 +104,10 @@ impl Rig {
     pub fn measure(&self, warm_up: Duration, time: Duration) -> Result<Rate, Failure> {
         let counters = self.dataplane.counters();
         thread::sleep(warm_up);
-        let (before, start) = (counters.snapshot(), Instant::now());
+        let (before, start, ran) = (counters.snapshot(), Instant::now(), lcore_ns()?);
         thread::sleep(time);
         let (after, seconds) = (counters.snapshot(), start.elapsed().as_secs_f64());
+        let ran_ns = lcore_ns()? - ran;
         let moved = after.since(&before);
         let packets = moved.port(self.sink).tx_packets;
         let lost = lost(&moved);
@@ -104,12 +119,21 @@ impl Rig {
             .into());
         }
         let mpps = packets as f64 / seconds / 1e6;
+        let each = |count: u64| count as f64 / packets as f64;
+        let stages = StageId::ALL
+            .iter()
+            .map(|stage| (stage.name(), each(moved.stage(*stage).cycles)))
+            .filter(|(_, ticks)| *ticks > 0.0)
+            .collect();
         Ok(Rate {
             name: "ironlane",
             mpps,
             packets,
             lost,
             seconds,
+            ns_per_packet: each(ran_ns),
+            tsc_mhz: self.tsc_mhz,
+            stages,
         })
     }
 
@@ -145,6 +169,19 @@ impl Rig {
             Err(format!("{report:?}").into())
         }
     }
+}
+
+/// Nanoseconds that the thread of the only lcore has run.
+fn lcore_ns() -> Result<u64, Failure> {
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let task = task?.path();
+        if std::fs::read_to_string(task.join("comm"))?.trim() == "lcore-0" {
+            let times = std::fs::read_to_string(task.join("schedstat"))?;
+            let ran = times.split(' ').next().unwrap_or_default();
+            return Ok(ran.parse()?);
+        }
+    }
+    Err("no thread is called lcore-0".into())
 }
 
 /// Packets that came in and did not leave by a port.

@@ -44,7 +44,13 @@ impl Clock {
     /// Nanoseconds since the clock started.
     #[inline]
     pub fn now_ns(&self) -> u64 {
-        self.ns(ticks().wrapping_sub(self.base))
+        self.at_ns(ticks())
+    }
+
+    /// Nanoseconds from the start of the clock to a moment after it, given in ticks.
+    #[inline]
+    pub fn at_ns(&self, ticks: u64) -> u64 {
+        self.ns(ticks.wrapping_sub(self.base))
     }
 
     /// Nanoseconds that so many ticks last.

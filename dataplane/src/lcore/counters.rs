@@ -216,11 +216,17 @@ pub struct LcoreCounters {
     slot: Arc<Slot>,
     /// The request that was answered last; see [`boundary`](Self::boundary).
     answered: u64,
+    /// Ticks at the end of the last lap.
+    clock: u64,
 }
 
 impl LcoreCounters {
     pub(super) fn new(slot: Arc<Slot>) -> Self {
-        Self { slot, answered: 0 }
+        Self {
+            slot,
+            answered: 0,
+            clock: ticks(),
+        }
     }
 
     /// Counters that nobody reads over: for tests and benchmarks of stages.
@@ -304,6 +310,28 @@ impl LcoreCounters {
         stage.cycles.add(cycles);
     }
 
+    /// Ticks at the end of the last lap.
+    #[inline]
+    pub(super) fn clock(&self) -> u64 {
+        self.clock
+    }
+
+    /// Charges the time since the last lap to a stage in which no new packets or bursts are counted.
+    #[inline]
+    pub(super) fn more(&mut self, stage: StageId) {
+        let now = ticks();
+        let stage = &self.slot.live.stages[stage.index()];
+        stage.cycles.add(now.wrapping_sub(self.clock));
+        self.clock = now;
+    }
+
+    /// Begins a lap; what passed since the last one is charged to no stage.
+    #[inline]
+    pub(super) fn skip(&mut self) -> u64 {
+        self.clock = ticks();
+        self.clock
+    }
+
     /// One turn of the poll loop.
     #[inline]
     pub(super) fn turn(&mut self, busy: bool, cycles: u64) {
@@ -342,13 +370,10 @@ impl LcoreCounters {
 
 impl StageMeter for LcoreCounters {
     #[inline]
-    fn ticks(&self) -> u64 {
-        ticks()
-    }
-
-    #[inline]
-    fn stage(&mut self, stage: StageId, packets: u64, ticks: u64) {
-        LcoreCounters::stage(self, stage, packets, ticks);
+    fn lap(&mut self, stage: StageId, packets: u64) {
+        let now = ticks();
+        self.stage(stage, packets, now.wrapping_sub(self.clock));
+        self.clock = now;
     }
 }
 

@@ -4,6 +4,7 @@
 //! Drops of the stages `tx` and `handoff` are counted at the port that the packet was to leave by,
 //! all others at the port that it came from.
 
+use std::mem;
 use std::sync::Arc;
 
 use ironlane_fib::PortId;
@@ -14,8 +15,9 @@ use super::shared::Shared;
 use super::snapshot::CounterSet;
 use super::wake::Waker;
 use crate::burst::Outlet;
-use crate::eal::{BURST_MAX, Mbuf, MbufBatch, PORTS_MAX, RingProducer, TxQueue, ticks};
+use crate::eal::{BURST_MAX, Mbuf, MbufBatch, PORTS_MAX, RingProducer, TxQueue};
 use crate::reason::{DropReason, PuntPriority, PuntReason, StageId};
+use crate::stage::StageMeter;
 
 /// How this lcore reaches a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,19 @@ struct TxLane {
     queue: TxQueue,
     takes_chains: bool,
     batch: MbufBatch,
+    /// Bytes in `batch`.
+    bytes: u64,
+}
+
+impl TxLane {
+    /// Gathers a packet, or gives it back if there is no room.
+    #[inline]
+    fn push(&mut self, mbuf: Mbuf) -> Result<(), Mbuf> {
+        let len = mbuf.pkt_len() as u64;
+        self.batch.push(mbuf)?;
+        self.bytes += len;
+        Ok(())
+    }
 }
 
 /// A ring to another lcore and what is gathered for it.
@@ -105,6 +120,7 @@ impl LcoreOutlet {
             takes_chains: queue.multi_segment(),
             queue,
             batch: MbufBatch::new(),
+            bytes: 0,
         };
         Self {
             counters: parts.counters,
@@ -174,15 +190,14 @@ impl LcoreOutlet {
         if offered == 0 {
             return;
         }
-        let start = ticks();
         let port = lane.port;
+        let mut bytes = mem::take(&mut lane.bytes);
         if !self.shared.is_admin_up(port) {
             self.counters
                 .dropped(port, DropReason::TxPortDown, offered as u64);
             lane.batch.free();
             return;
         }
-        let mut bytes = len_of(&lane.batch);
         let sent = lane.queue.send(&mut lane.batch);
         if sent < offered {
             bytes -= len_of(&lane.batch);
@@ -191,8 +206,7 @@ impl LcoreOutlet {
             lane.batch.free();
         }
         self.counters.tx(port, sent as u64, bytes);
-        self.counters
-            .stage(StageId::Tx, offered as u64, ticks().wrapping_sub(start));
+        self.counters.lap(StageId::Tx, offered as u64);
     }
 
     fn flush_handoff(&mut self, place: usize) {
@@ -201,7 +215,6 @@ impl LcoreOutlet {
         if offered == 0 {
             return;
         }
-        let start = ticks();
         // Packets of several ports may share a ring; who has them next may free them at once.
         let mut ports = [PortId(0); BURST_MAX];
         for (port, mbuf) in ports.iter_mut().zip(lane.batch.as_slice()) {
@@ -217,11 +230,7 @@ impl LcoreOutlet {
             self.counters
                 .dropped(run[0], DropReason::HandoffRingFull, run.len() as u64);
         }
-        self.counters.stage(
-            StageId::Handoff,
-            offered as u64,
-            ticks().wrapping_sub(start),
-        );
+        self.counters.lap(StageId::Handoff, offered as u64);
     }
 
     fn flush_punt(&mut self, priority: usize) {
@@ -230,7 +239,6 @@ impl LcoreOutlet {
         if offered == 0 {
             return;
         }
-        let start = ticks();
         let mut kinds = [(PortId(0), 0u32); BURST_MAX];
         for (kind, mbuf) in kinds.iter_mut().zip(lane.batch.as_slice()) {
             *kind = (PortId(mbuf.port()), mbuf.user());
@@ -249,8 +257,7 @@ impl LcoreOutlet {
                 self.counters.punt_ring_full(*port, reason, 1);
             }
         }
-        self.counters
-            .stage(StageId::Punt, offered as u64, ticks().wrapping_sub(start));
+        self.counters.lap(StageId::Punt, offered as u64);
     }
 
     /// A packet for a queue whose batch is full, or which sends no chains.
@@ -263,7 +270,10 @@ impl LcoreOutlet {
         if self.tx[place].batch.is_full() {
             self.flush_tx(place);
         }
-        push(&mut self.tx[place].batch, mbuf);
+        if let Err(mbuf) = self.tx[place].push(mbuf) {
+            debug_assert!(false, "pushed to a full batch");
+            mbuf.free();
+        }
     }
 
     /// A packet for a port of this lcore or of another.
@@ -279,7 +289,7 @@ impl LcoreOutlet {
                 let place = usize::from(place);
                 match self.tx.get_mut(place) {
                     Some(lane) if lane.takes_chains => {
-                        if let Err(mbuf) = lane.batch.push(mbuf) {
+                        if let Err(mbuf) = lane.push(mbuf) {
                             self.send_slowly(place, port, mbuf);
                         }
                     }
@@ -309,11 +319,12 @@ impl Outlet for LcoreOutlet {
     }
 
     #[inline]
-    fn send_all(&mut self, port: PortId, batch: &mut MbufBatch) {
+    fn send_all(&mut self, port: PortId, batch: &mut MbufBatch, bytes: u64) {
         if let Some(Way::Queue(place)) = self.ways.get(usize::from(port.0))
             && let Some(lane) = self.tx.get_mut(usize::from(*place))
             && lane.batch.append(batch)
         {
+            lane.bytes += bytes;
             return;
         }
         for mbuf in batch.drain() {

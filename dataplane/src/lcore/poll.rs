@@ -19,9 +19,9 @@ use super::snapshot::CounterSet;
 use super::tags;
 use crate::burst::{Arrival, BurstStore};
 use crate::dataplane::IdleConfig;
-use crate::eal::{Clock, MbufBatch, RingConsumer, RxQueue, ticks};
+use crate::eal::{Clock, MbufBatch, RingConsumer, RxQueue};
 use crate::reason::{DropReason, StageId};
-use crate::stage::{Pipeline, TablesView};
+use crate::stage::{Pipeline, StageMeter, TablesView};
 
 /// A receive queue and where its packets count as coming from.
 #[derive(Debug)]
@@ -58,22 +58,27 @@ impl Lcore {
         let mut idle = Idle::new(self.idle, self.clock, wakeable);
         let mut store = BurstStore::new();
         let mut batch = MbufBatch::new();
+        let mut start = self.outlet.counters.skip();
         while !self.shared.is_stopping() {
-            let start = ticks();
             let mut moved = self.receive(&mut reader, &mut store);
             moved += self.take_handoffs(&mut batch);
             moved += self.take_injected(&mut batch);
             self.outlet.flush();
             self.outlet.counters.boundary();
-            let end = ticks();
-            self.outlet
-                .counters
-                .turn(moved > 0, end.wrapping_sub(start));
+            // What a busy turn did after its last lap is counted with the next one.
+            let counters = &mut self.outlet.counters;
+            let end = match moved {
+                0 => counters.skip(),
+                _ => counters.clock(),
+            };
+            counters.turn(moved > 0, end.wrapping_sub(start));
+            start = end;
             if moved > 0 {
                 idle.busy(end);
             } else if let Step::Sleep(longest) = idle.idle(end) {
                 reader.offline();
                 self.sleep(longest);
+                start = self.outlet.counters.skip();
             }
         }
         // Everything was flushed at the end of the last turn.
@@ -95,13 +100,15 @@ impl Lcore {
         let guard = reader.read();
         let mut moved = 0;
         for lane in &mut self.rx {
-            let start = ticks();
+            if moved > 0 {
+                // What was settled of the queue before.
+                self.outlet.counters.more(StageId::Tx);
+            }
             let packets = store.packets_mut();
             let count = lane.queue.receive(packets);
             if count == 0 {
                 continue;
             }
-            moved += count;
             let port = lane.arrival.port;
             let counters = &mut self.outlet.counters;
             let (bytes, stripped) = tags::sum(packets);
@@ -109,19 +116,21 @@ impl Lcore {
             if stripped {
                 tags::put_back(packets);
             }
-            counters.stage(StageId::Rx, count as u64, ticks().wrapping_sub(start));
+            counters.lap(StageId::Rx, count as u64);
+            moved += count;
             if !self.shared.is_admin_up(port) {
                 self.outlet.lose_all(port, DropReason::RxPortDown, packets);
                 continue;
             }
-            let now_ns = self.clock.now_ns();
+            let now_ns = self.clock.at_ns(self.outlet.counters.clock());
             let view = TablesView {
                 tables: &self.tables,
                 guard: &guard,
                 joined: &self.shared.joined,
                 now_ns,
             };
-            self.pipeline.run(store, lane.arrival, &view, counters);
+            self.pipeline
+                .run(store, lane.arrival, &view, &mut self.outlet.counters);
             self.outlet.begin(port, now_ns);
             store.settle(&mut self.outlet);
         }
@@ -161,7 +170,6 @@ impl Lcore {
 
     /// Packets of the kernel.
     fn take_injected(&mut self, batch: &mut MbufBatch) -> usize {
-        let start = ticks();
         let moved = self.inject.dequeue(batch);
         if moved == 0 {
             return 0;
@@ -173,9 +181,7 @@ impl Lcore {
                 .injected(port, 1, mbuf.pkt_len() as u64);
             self.outlet.send_by(port, mbuf);
         }
-        self.outlet
-            .counters
-            .stage(StageId::Inject, moved as u64, ticks().wrapping_sub(start));
+        self.outlet.counters.lap(StageId::Inject, moved as u64);
         moved
     }
 
