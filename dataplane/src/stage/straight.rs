@@ -43,16 +43,17 @@ pub(super) fn run(store: &mut BurstStore, arrival: Arrival, view: &TablesView<'_
     let (ip4, ip6) = sort(&mut way, arrival.mac);
     let mut sent = 0;
     if ip4 != 0 {
+        // What turns back to the port that it came by may be to be redirected (RFC 1812 5.2.7.2).
         let list = &mut *way.ip4;
         let fib = view.tables.ip4(view.guard, arrival.vrf);
         fib.lookup_bulk(view.guard, &list.addresses[..ip4], &mut list.answers[..ip4]);
-        sent |= forward::<V4>(way.packets, list.known(ip4), view, way.ports);
+        sent |= forward::<V4>(way.packets, list.known(ip4), view, arrival.port, way.ports);
     }
     if ip6 != 0 {
         let list = &mut *way.ip6;
         let fib = view.tables.ip6(view.guard, arrival.vrf);
         fib.lookup_bulk(view.guard, &list.addresses[..ip6], &mut list.answers[..ip6]);
-        sent |= forward::<V6>(way.packets, list.known(ip6), view, way.ports);
+        sent |= forward::<V6>(way.packets, list.known(ip6), view, PortId::NONE, way.ports);
     }
     let count = way.packets.len();
     let left = all(count) & !sent;
@@ -269,12 +270,14 @@ impl Family for V6 {
 }
 
 /// Rewrites what a list of packets of one family holds, where the nexthop is one to forward to and
-/// the packet not too big for it. Returns the places of those, whose ports it notes.
+/// the packet not too big for it, by any port but `except`. Returns the places of those, whose ports
+/// it notes.
 #[inline]
 fn forward<F: Family>(
     packets: &mut [Mbuf],
     list: impl Iterator<Item = (u8, u16, NexthopIndex)>,
     view: &TablesView<'_>,
+    except: PortId,
     ports: &mut [PortId; BURST_MAX],
 ) -> u64 {
     let mut sent = 0;
@@ -288,12 +291,13 @@ fn forward<F: Family>(
             Some(adjacency) => adjacency,
             None => member::<F>(mbuf, len, answer, view),
         };
-        if adjacency.kind() != AdjacencyKind::Forward || len > adjacency.mtu() {
+        let port = adjacency.port();
+        if adjacency.kind() != AdjacencyKind::Forward || len > adjacency.mtu() || port == except {
             continue;
         }
         rewrite::<F>(mbuf, len, adjacency);
         adjacency.mark_used();
-        ports[place] = adjacency.port();
+        ports[place] = port;
         sent |= 1 << place;
     }
     sent
