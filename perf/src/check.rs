@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ironlane_packet::checksum;
 
-use crate::rig::{SINK_MAC, nexthop_mac};
+use crate::rig::{SINK_MAC, nexthop_mac, nexthop_of};
 
 /// Frames of a pcap file of microseconds in this machine's byte order.
 ///
@@ -30,10 +30,11 @@ pub fn frames(path: &Path) -> std::io::Result<Vec<Vec<u8>>> {
     Ok(frames)
 }
 
-/// What a router should have made of `frame`: MACs of the one nexthop, one hop less.
-pub fn forwarded(frame: &[u8]) -> Vec<u8> {
+/// What a router should have made of `frame`: MACs of the nexthop that its destination is routed to,
+/// one hop less.
+pub fn forwarded(frame: &[u8], nexthops: u16) -> Vec<u8> {
     let mut out = frame.to_vec();
-    out[..6].copy_from_slice(&nexthop_mac(0));
+    out[..6].copy_from_slice(&nexthop_mac(nexthop_of(frame, nexthops)));
     out[6..12].copy_from_slice(&SINK_MAC);
     if frame[12..14] == [0x86, 0xdd] {
         out[21] -= 1;
@@ -46,17 +47,22 @@ pub fn forwarded(frame: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Compares both files. Returns how many frames there are.
+/// Compares both files, for destinations spread over so many nexthops. Returns how many frames there
+/// are.
 ///
 /// # Errors
 /// What differs first, or what reading says.
-pub fn compare(sent: &Path, got: &Path) -> Result<usize, Box<dyn std::error::Error>> {
+pub fn compare(
+    sent: &Path,
+    got: &Path,
+    nexthops: u16,
+) -> Result<usize, Box<dyn std::error::Error>> {
     let (sent, got) = (frames(sent)?, frames(got)?);
     if sent.len() != got.len() {
         return Err(format!("{} frames in, {} out", sent.len(), got.len()).into());
     }
     for (index, (frame, out)) in sent.iter().zip(&got).enumerate() {
-        let want = forwarded(frame);
+        let want = forwarded(frame, nexthops);
         if *out != want {
             return Err(format!("frame {index}: wanted {want:02x?}, got {out:02x?}").into());
         }

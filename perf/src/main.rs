@@ -46,6 +46,9 @@ enum What {
         /// Nexthops that the destinations are spread over.
         #[arg(long, default_value_t = 1)]
         nexthops: u16,
+        /// A mistake to make, which must end in an error.
+        #[arg(long, value_enum)]
+        fault: Option<rig::Fault>,
     },
     /// Plays a file once and compares each frame that came out.
     Verify {
@@ -55,6 +58,12 @@ enum What {
         /// The CPU of the lcore.
         #[arg(long, default_value_t = 1)]
         cpu: usize,
+        /// Nexthops that the destinations are spread over.
+        #[arg(long, default_value_t = 1)]
+        nexthops: u16,
+        /// A mistake to make, which must end in an error.
+        #[arg(long, value_enum)]
+        fault: Option<rig::Fault>,
     },
 }
 
@@ -66,20 +75,27 @@ fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
             seconds,
             cpu,
             nexthops,
+            fault,
         } => {
             let source = rig::source(&pcap, true);
-            let rig = rig::Rig::start(cpu, &source, "net_null1,no-rx=1", nexthops)?;
+            let rig = rig::Rig::start(cpu, &source, "net_null1,no-rx=1", nexthops, fault)?;
             let warm_up = Duration::from_millis(700);
             let rate = rig.measure(warm_up, Duration::from_secs_f64(seconds))?;
             println!("{}", serde_json::to_string(&rate)?);
             rig.stop()?;
         }
-        What::Verify { pcap, cpu } => {
+        What::Verify {
+            pcap,
+            cpu,
+            nexthops,
+            fault,
+        } => {
             let out = pcap.with_extension("out.pcap");
             let sink = format!("net_pcap1,tx_pcap={}", out.display());
             let frames = check::frames(&pcap)?.len();
-            rig::Rig::start(cpu, &rig::source(&pcap, false), &sink, 1)?.finish(frames as u64)?;
-            let compared = check::compare(&pcap, &out)?;
+            let source = rig::source(&pcap, false);
+            rig::Rig::start(cpu, &source, &sink, nexthops, fault)?.finish(frames as u64)?;
+            let compared = check::compare(&pcap, &out, nexthops)?;
             std::fs::remove_file(&out)?;
             println!("{compared} frames, all right");
         }

@@ -23,6 +23,28 @@ pub const fn nexthop_mac(index: u16) -> [u8; 6] {
     [0x02, 0, 0, 1, high, low]
 }
 
+/// Which of `nexthops` the destination of a frame of [`traffic`](crate::traffic) is routed to: each has
+/// one longer prefix or more, one after the other.
+pub fn nexthop_of(frame: &[u8], nexthops: u16) -> u16 {
+    let bits = nexthops.next_power_of_two().ilog2();
+    let after_prefix = match frame[12..14] {
+        [0x86, 0xdd] => &frame[38 + 6..][..2],
+        _ => &frame[30 + 2..][..2],
+    };
+    let host = u32::from(u16::from_be_bytes([after_prefix[0], after_prefix[1]]));
+    // No truncation: below the number of nexthops.
+    ((host << bits >> 16) % u32::from(nexthops)) as u16
+}
+
+/// A mistake in the routes, to see that it is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fault {
+    /// One prefix has no route.
+    MissingRoute,
+    /// One prefix leads to another nexthop.
+    WrongNexthop,
+}
+
 /// Source MAC address of what leaves by the sink.
 pub const SINK_MAC: [u8; 6] = [0x02, 0, 0, 0, 1, 1];
 
@@ -62,7 +84,13 @@ impl Rig {
     ///
     /// # Errors
     /// What EAL, the ports or the tables answer.
-    pub fn start(cpu: usize, source: &str, sink: &str, nexthops: u16) -> Result<Self, Failure> {
+    pub fn start(
+        cpu: usize,
+        source: &str,
+        sink: &str,
+        nexthops: u16,
+        fault: Option<Fault>,
+    ) -> Result<Self, Failure> {
         let eal = Eal::start(&EalConfig {
             memory: Memory::Hugepages { mib: None },
             log_level: Some("error".into()),
@@ -83,7 +111,7 @@ impl Rig {
         // The first packets arrive with the lcores: the route has to be there before, so it
         // leads to the number that the sink will have, the second one.
         let sink = PortId(1);
-        route(&mut writer, sink, nexthops)?;
+        route(&mut writer, sink, nexthops, fault)?;
         let dataplane = Dataplane::start(eal, &config, tables, &domain)?;
         let given = dataplane.ports()[1].id;
         if given != sink {
@@ -140,21 +168,23 @@ impl Rig {
     /// Waits until `packets` have left by the sink, then stops.
     ///
     /// # Errors
-    /// If they did not within ten seconds, or a mempool is not whole after the stop.
+    /// If one went elsewhere, if they did not leave within ten seconds, or if a mempool is not whole
+    /// after the stop.
     pub fn finish(self, packets: u64) -> Result<(), Failure> {
         let counters = self.dataplane.counters();
         let until = Instant::now() + Duration::from_secs(10);
-        while counters.snapshot().port(self.sink).tx_packets < packets {
-            if Instant::now() > until {
-                return Err(format!(
-                    "waited for {packets} packets: {:?}",
-                    counters.snapshot().ports()
-                )
-                .into());
+        loop {
+            let now = counters.snapshot();
+            if now.port(self.sink).tx_packets >= packets {
+                return self.stop();
+            }
+            let ports = now.ports();
+            let elsewhere = ports.drops.iter().chain(&ports.punts).sum::<u64>();
+            if elsewhere > 0 || Instant::now() > until {
+                return Err(format!("waited for {packets} packets: {ports:?}").into());
             }
             thread::sleep(Duration::from_millis(5));
         }
-        self.stop()
     }
 
     /// Stops the lcore.
@@ -190,26 +220,35 @@ fn lost(moved: &CounterSnapshot) -> u64 {
     ports.rx_packets.abs_diff(ports.tx_packets)
 }
 
-fn route(writer: &mut Writer, sink: PortId, nexthops: u16) -> Result<(), Failure> {
+fn route(
+    writer: &mut Writer,
+    sink: PortId,
+    nexthops: u16,
+    fault: Option<Fault>,
+) -> Result<(), Failure> {
     let prefixes: [(IpNet, u8); 2] = [
         (IpNet::new(PREFIX4.0.into(), PREFIX4.1)?, 32),
         (IpNet::new(PREFIX6.0.into(), PREFIX6.1)?, 128),
     ];
     let mut slots = Vec::new();
-    for index in 0..nexthops {
+    // One more than there are routes to: the wrong one.
+    for index in 0..=nexthops {
         let adjacency = Adjacency::forward(sink, 1500, nexthop_mac(index), SINK_MAC);
         slots.push(writer.add_nexthop(Nexthop::Adjacency(adjacency))?);
     }
+    let wrong = slots.pop().ok_or("there is one more than 0")?;
     for (prefix, width) in prefixes {
-        if nexthops == 1 {
-            writer.insert(VrfId::DEFAULT, prefix, slots[0])?;
-            continue;
-        }
         // One longer prefix for each nexthop, the next after the former.
         let bits = prefix.prefix_len() + nexthops.next_power_of_two().ilog2() as u8;
         assert!(bits <= width, "too many nexthops for {prefix}");
-        for (subnet, &slot) in prefix.subnets(bits)?.zip(slots.iter().cycle()) {
-            writer.insert(VrfId::DEFAULT, subnet, slot)?;
+        let routes = prefix.subnets(bits)?.zip(slots.iter().copied().cycle());
+        for (number, (subnet, slot)) in routes.enumerate() {
+            // The first is as good as any: the destinations are spread evenly.
+            match fault.filter(|_| number == 0) {
+                None => writer.insert(VrfId::DEFAULT, subnet, slot)?,
+                Some(Fault::WrongNexthop) => writer.insert(VrfId::DEFAULT, subnet, wrong)?,
+                Some(Fault::MissingRoute) => continue,
+            };
         }
     }
     Ok(())
