@@ -147,3 +147,33 @@ fn a_pool_gives_all_or_nothing_and_takes_all_back() {
     batch.free();
     assert_eq!((pool.available(), pool.in_use(), pool.size()), (40, 0, 40));
 }
+
+#[test]
+fn a_batch_takes_another_as_a_whole_or_not_at_all() {
+    let pool = Mempool::create(eal(), "append", 255, 256, -1).unwrap();
+    for (there, more) in [
+        (0, 0),
+        (0, 64),
+        (64, 0),
+        (10, 54),
+        (10, 55),
+        (64, 1),
+        (33, 32),
+    ] {
+        let (mut batch, mut other) = (MbufBatch::new(), MbufBatch::new());
+        for n in 0..there + more {
+            let mbuf = packet(&pool, &[1 + n]);
+            let to = if n < there { &mut batch } else { &mut other };
+            to.push(mbuf).unwrap();
+        }
+        let fits = there + more <= BURST_MAX;
+        assert_eq!(batch.append(&mut other), fits);
+        assert_eq!(batch.len(), if fits { there + more } else { there });
+        assert_eq!(other.len(), if fits { 0 } else { more });
+        for (n, mbuf) in batch.drain().chain(other.drain()).enumerate() {
+            assert_eq!(mbuf.pkt_len(), 1 + n);
+            mbuf.free();
+        }
+    }
+    assert_eq!(pool.in_use(), 0);
+}

@@ -58,27 +58,20 @@ impl Lcore {
         let mut idle = Idle::new(self.idle, self.clock, wakeable);
         let mut store = BurstStore::new();
         let mut batch = MbufBatch::new();
-        let mut start = self.outlet.counters.skip();
+        self.outlet.counters.begin_turn();
         while !self.shared.is_stopping() {
             let mut moved = self.receive(&mut reader, &mut store);
             moved += self.take_handoffs(&mut batch);
             moved += self.take_injected(&mut batch);
             self.outlet.flush();
             self.outlet.counters.boundary();
-            // What a busy turn did after its last lap is counted with the next one.
-            let counters = &mut self.outlet.counters;
-            let end = match moved {
-                0 => counters.skip(),
-                _ => counters.clock(),
-            };
-            counters.turn(moved > 0, end.wrapping_sub(start));
-            start = end;
+            let end = self.outlet.counters.end_turn(moved > 0);
             if moved > 0 {
                 idle.busy(end);
             } else if let Step::Sleep(longest) = idle.idle(end) {
                 reader.offline();
                 self.sleep(longest);
-                start = self.outlet.counters.skip();
+                self.outlet.counters.begin_turn();
             }
         }
         // Everything was flushed at the end of the last turn.
