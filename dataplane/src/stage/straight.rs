@@ -125,10 +125,10 @@ fn sort(way: &mut Straightway<'_>, own: Mac) -> (usize, usize) {
             if let Some((address, len)) = check4(head, mbuf) {
                 way.ip4.push(&mut ip4, place, address, len);
             }
-        } else if kind & 0xf0_ffff == 0x60_dd86 {
-            if let Some((address, len)) = check6(frame) {
-                way.ip6.push(&mut ip6, place, address, len);
-            }
+        } else if kind & 0xf0_ffff == 0x60_dd86
+            && let Some((address, len)) = check6(frame)
+        {
+            way.ip6.push(&mut ip6, place, address, len);
         }
     }
     (ip4, ip6)
