@@ -40,30 +40,16 @@ enum What {
         /// For so long.
         #[arg(long, default_value_t = 3.0)]
         seconds: f64,
-        /// The CPU of the lcore.
-        #[arg(long, default_value_t = 1)]
-        cpu: usize,
-        /// Nexthops that the destinations are spread over.
-        #[arg(long, default_value_t = 1)]
-        nexthops: u16,
-        /// A mistake to make, which must end in an error.
-        #[arg(long, value_enum)]
-        fault: Option<rig::Fault>,
+        #[command(flatten)]
+        setup: rig::Setup,
     },
     /// Plays a file once and compares each frame that came out.
     Verify {
         /// The file to play.
         #[arg(long)]
         pcap: PathBuf,
-        /// The CPU of the lcore.
-        #[arg(long, default_value_t = 1)]
-        cpu: usize,
-        /// Nexthops that the destinations are spread over.
-        #[arg(long, default_value_t = 1)]
-        nexthops: u16,
-        /// A mistake to make, which must end in an error.
-        #[arg(long, value_enum)]
-        fault: Option<rig::Fault>,
+        #[command(flatten)]
+        setup: rig::Setup,
     },
 }
 
@@ -73,29 +59,22 @@ fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
         What::Forward {
             pcap,
             seconds,
-            cpu,
-            nexthops,
-            fault,
+            setup,
         } => {
             let source = rig::source(&pcap, true);
-            let rig = rig::Rig::start(cpu, &source, "net_null1,no-rx=1", nexthops, fault)?;
+            let rig = rig::Rig::start(setup, &source, "net_null1,no-rx=1")?;
             let warm_up = Duration::from_millis(700);
             let rate = rig.measure(warm_up, Duration::from_secs_f64(seconds))?;
             println!("{}", serde_json::to_string(&rate)?);
             rig.stop()?;
         }
-        What::Verify {
-            pcap,
-            cpu,
-            nexthops,
-            fault,
-        } => {
+        What::Verify { pcap, setup } => {
             let out = pcap.with_extension("out.pcap");
             let sink = format!("net_pcap1,tx_pcap={}", out.display());
             let frames = check::frames(&pcap)?.len();
             let source = rig::source(&pcap, false);
-            rig::Rig::start(cpu, &source, &sink, nexthops, fault)?.finish(frames as u64)?;
-            let compared = check::compare(&pcap, &out, nexthops)?;
+            rig::Rig::start(setup, &source, &sink)?.finish(frames as u64)?;
+            let compared = check::compare(&pcap, &out, setup.nexthops)?;
             std::fs::remove_file(&out)?;
             println!("{compared} frames, all right");
         }
