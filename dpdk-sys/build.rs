@@ -23,6 +23,9 @@ const LIBRARIES: &[&str] = &[
     "rte_net_ring",
 ];
 
+/// Those of the feature `baselines`.
+const BASELINE_LIBRARIES: &[&str] = &["rte_fib", "rte_rib", "rte_lpm", "rte_hash"];
+
 /// Functions bound; types and constants come along by use or by [`VARS`].
 const FUNCTIONS: &[&str] = &[
     "il_.*",
@@ -62,6 +65,9 @@ const VARS: &[&str] = &[
 fn main() {
     println!("cargo:rerun-if-changed=shim.c");
     println!("cargo:rerun-if-changed=shim.h");
+    println!("cargo:rerun-if-changed=baselines.c");
+    println!("cargo:rerun-if-changed=baselines.h");
+    let baselines = env::var_os("CARGO_FEATURE_BASELINES").is_some();
 
     let found = pkg_config::Config::new()
         .atleast_version(OLDEST)
@@ -70,11 +76,19 @@ fn main() {
         .unwrap_or_else(|why| fail(&format!("no DPDK {OLDEST} or later: {}", brief(&why))));
     println!("cargo:version={}", found.version);
 
-    link(&found);
+    link(&found, LIBRARIES);
+    if baselines {
+        link(&found, BASELINE_LIBRARIES);
+    }
     let cflags = cflags();
 
     let mut shim = cc::Build::new();
     shim.file("shim.c").opt_level(3).warnings(true);
+    if baselines {
+        // They are measured as DPDK's users have them, in release and debug builds alike.
+        shim.file("baselines.c")
+            .define("ALLOW_EXPERIMENTAL_API", None);
+    }
     for flag in &cflags {
         shim.flag(flag);
     }
@@ -92,6 +106,9 @@ fn main() {
         .opaque_type("rte_(mempool|ring|device|bus|eth_fdir_conf|eth_dcb.*|eth_vmdq.*)")
         .parse_callbacks(Box::new(bindgen::CargoCallbacks::new()))
         .derive_default(true);
+    if baselines {
+        bindings = bindings.header("baselines.h");
+    }
     for function in FUNCTIONS {
         bindings = bindings.allowlist_function(function);
     }
@@ -107,16 +124,16 @@ fn main() {
         .unwrap_or_else(|why| fail(&format!("cannot write bindings.rs: {why}")));
 }
 
-/// Links the libraries of [`LIBRARIES`] that this DPDK has.
+/// Links those of the libraries that this DPDK has.
 ///
 /// Drivers are not linked: EAL loads them from the directory that DPDK was built with. The one
 /// exception is `net_ring`, whose function makes ports out of rings for tests; EAL then finds it
 /// loaded already.
-fn link(found: &pkg_config::Library) {
+fn link(found: &pkg_config::Library, libraries: &[&str]) {
     for dir in &found.link_paths {
         println!("cargo:rustc-link-search=native={}", dir.display());
     }
-    for library in LIBRARIES {
+    for library in libraries {
         let listed = found.libs.iter().any(|lib| lib == library);
         if listed || *library == "rte_net_ring" {
             println!("cargo:rustc-link-lib=dylib={library}");

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use ironlane_perf::{check, rig, traffic};
+use ironlane_perf::{check, lookup, rig, traffic};
 
 /// Measures the data plane on the rig: pcap source, one lcore, null sink.
 #[derive(Parser)]
@@ -43,6 +43,23 @@ enum What {
         #[command(flatten)]
         setup: rig::Setup,
     },
+    /// Looks addresses up in real tables, by each path, and beside DPDK's libraries if built with
+    /// `--features baselines`; prints a line of JSON for each.
+    Lookup {
+        /// The folder with the tables, `rib/v4-20260511.txt.xz` and so on.
+        #[arg(long, env = "IRONLANE_SHARED", default_value = "../shared")]
+        shared: PathBuf,
+        /// How often each is measured, taking turns.
+        #[arg(long, default_value_t = 9)]
+        rounds: usize,
+        /// Fewer addresses and rounds, and no rte_lpm with the full table, which takes minutes
+        /// to load.
+        #[arg(long)]
+        quick: bool,
+        /// One family only.
+        #[arg(long, value_parser = ["4", "6"])]
+        family: Option<String>,
+    },
     /// Plays a file once and compares each frame that came out.
     Verify {
         /// The file to play.
@@ -67,6 +84,15 @@ fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
             let rate = rig.measure(warm_up, Duration::from_secs_f64(seconds))?;
             println!("{}", serde_json::to_string(&rate)?);
             rig.stop()?;
+        }
+        What::Lookup {
+            shared,
+            rounds,
+            quick,
+            family,
+        } => {
+            let wanted = |name| family.as_deref().is_none_or(|family| family == name);
+            lookup::run(&shared, rounds, quick, [wanted("4"), wanted("6")])?;
         }
         What::Verify { pcap, setup } => {
             let out = pcap.with_extension("out.pcap");
