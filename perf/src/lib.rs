@@ -3,6 +3,15 @@
 #[cfg(feature = "baselines")]
 pub mod baselines;
 pub mod check;
+pub mod frames;
+pub mod generator;
+pub mod latency;
 pub mod lookup;
+pub mod noise;
+pub mod oracle;
+pub mod play;
 pub mod rig;
+pub mod router;
+pub mod scene;
+pub mod table;
 pub mod traffic;

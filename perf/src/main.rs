@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use ironlane_perf::{check, lookup, rig, traffic};
+use ironlane_perf::{check, latency, lookup, play, rig, scene, traffic};
 
 /// Measures the data plane on the rig: pcap source, one lcore, null sink.
 #[derive(Parser)]
@@ -20,6 +20,20 @@ struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    /// Lists the scenes.
+    Scenes,
+    /// Writes the frames of a scene to a pcap file.
+    Frames(play::FramesArgs),
+    /// Writes a route table: made up, or the first routes of a file.
+    Table(play::TableArgs),
+    /// Plays frames of a scene through one lcore and prints what it did, as JSON.
+    Play(play::PlayArgs),
+    /// Times through the box at shares of the highest rate without loss, as JSON.
+    Latency(latency::LatencyArgs),
+    /// The highest rate without loss, by the binary search of RFC 2544, as JSON.
+    Search(latency::SearchArgs),
+    /// What packets cost the lcore in bursts of a size, as JSON lines.
+    Bursts(latency::BurstsArgs),
     /// Writes a pcap file of 64-byte UDP frames to random addresses of the benchmark prefix.
     Traffic {
         /// The file to write.
@@ -72,6 +86,17 @@ enum What {
 
 fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
     match what {
+        What::Scenes => {
+            for scene in scene::all()? {
+                println!("{:<12} {}", scene.name, scene.what);
+            }
+        }
+        What::Frames(args) => args.run()?,
+        What::Table(args) => args.run()?,
+        What::Play(args) => args.run()?,
+        What::Latency(args) => args.run()?,
+        What::Search(args) => args.run()?,
+        What::Bursts(args) => args.run()?,
         What::Traffic { out, packets, v6 } => traffic::write_pcap(&out, packets, v6)?,
         What::Forward {
             pcap,

@@ -1,0 +1,141 @@
+//! Frames of a scene, and pcap files of them.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use ironlane_packet::checksum;
+
+use crate::scene::{Scene, Stream};
+use crate::table::{Prefix, Tables};
+use crate::traffic::{Numbers, ROUTER_MAC, SOURCE_MAC};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// IPv4 source: a prefix for documentation, which no table has.
+const SOURCE4: u32 = 0xc000_020a;
+/// IPv6 source.
+const SOURCE6: u128 = 0x2001_0db8_0000_0001_0000_0000_0000_0010;
+
+/// Makes the frames of a scene, the same ones each time. `port` is the number of the `net_pcap` port
+/// that they are sent to: the last byte of its MAC address.
+///
+/// # Errors
+/// If a table is missing, a destination is no prefix, or a frame is too short for its headers.
+pub fn make(scene: &Scene, tables: &Tables, port: u8) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut numbers = Numbers(1 + u64::from(port));
+    let total: u32 = scene.streams.iter().map(|stream| stream.weight).sum();
+    let destinations = scene
+        .streams
+        .iter()
+        .map(|stream| destinations(stream, tables))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut frames = Vec::with_capacity(scene.frames);
+    for _ in 0..scene.frames {
+        let mut draw = (numbers.draw() % u64::from(total)) as u32;
+        let mut chosen = 0;
+        while draw >= scene.streams[chosen].weight {
+            draw -= scene.streams[chosen].weight;
+            chosen += 1;
+        }
+        let prefixes = &destinations[chosen];
+        let prefix = prefixes[numbers.draw() as usize % prefixes.len()];
+        let address = prefix.address(&mut numbers);
+        frames.push(frame(&scene.streams[chosen], prefix.ip6, address, port)?);
+    }
+    Ok(frames)
+}
+
+fn destinations(stream: &Stream, tables: &Tables) -> Result<Vec<Prefix>, Failure> {
+    if let Ok(net) = stream.to.parse::<ipnet::IpNet>() {
+        return Ok(vec![net.into()]);
+    }
+    let routes = tables.get(&stream.to)?.iter();
+    // Tables as collected hold some routes that no router forwards by.
+    let prefixes: Vec<_> = routes
+        .map(|route| route.prefix)
+        .filter(|prefix| is_forwarded(*prefix))
+        .collect();
+    Ok(prefixes)
+}
+
+/// Whether packets to it pass the rules for addresses (RFC 1812 5.3.7, RFC 4291).
+fn is_forwarded(prefix: Prefix) -> bool {
+    if prefix.ip6 {
+        prefix.address >> 125 == 1
+    } else {
+        let first = prefix.address >> 24;
+        prefix.len >= 8 && (1..224).contains(&first) && first != 127 && first != 169
+    }
+}
+
+fn frame(stream: &Stream, ip6: bool, to: u128, port: u8) -> Result<Vec<u8>, Failure> {
+    let least = if ip6 { 62 } else { 42 };
+    if stream.size < least {
+        return Err(format!("a frame of {} bytes has no room for UDP", stream.size).into());
+    }
+    let mut frame = Vec::with_capacity(stream.size);
+    frame.extend_from_slice(&ROUTER_MAC[..5]);
+    frame.push(port);
+    frame.extend_from_slice(&SOURCE_MAC);
+    if ip6 {
+        frame.extend_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0]);
+        frame.extend_from_slice(&((stream.size - 54) as u16).to_be_bytes());
+        frame.extend_from_slice(&[17, stream.ttl]);
+        frame.extend_from_slice(&SOURCE6.to_be_bytes());
+        frame.extend_from_slice(&to.to_be_bytes());
+    } else {
+        frame.extend_from_slice(&[0x08, 0, 0x45, 0]);
+        frame.extend_from_slice(&((stream.size - 14) as u16).to_be_bytes());
+        frame.extend_from_slice(&[0, 0, 0, 0, stream.ttl, 17, 0, 0]);
+        frame.extend_from_slice(&SOURCE4.to_be_bytes());
+        frame.extend_from_slice(&(to as u32).to_be_bytes());
+        let sum = checksum::of(&frame[14..34]) ^ u16::from(stream.bad_checksum);
+        frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    }
+    let len = (stream.size - frame.len()) as u16;
+    for word in [4000, 5000, len, 0] {
+        frame.extend_from_slice(&u16::to_be_bytes(word));
+    }
+    frame.resize(stream.size, 0);
+    Ok(frame)
+}
+
+/// Writes frames to a pcap file.
+///
+/// # Errors
+/// What writing says.
+pub fn write(path: &Path, frames: &[Vec<u8>]) -> io::Result<()> {
+    let mut file = BufWriter::new(std::fs::File::create(path)?);
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
+        file.write_all(&word.to_le_bytes())?;
+    }
+    for (index, frame) in frames.iter().enumerate() {
+        let len = frame.len() as u32;
+        for word in [index as u32 / 1_000_000, index as u32 % 1_000_000, len, len] {
+            file.write_all(&word.to_le_bytes())?;
+        }
+        file.write_all(frame)?;
+    }
+    file.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene;
+
+    #[test]
+    fn streams_get_their_share() {
+        let scene = scene::named("imix").unwrap().with(None, Some(12_000));
+        let frames = make(&scene, &Tables::default(), 0).unwrap();
+        let count = |len| frames.iter().filter(|frame| frame.len() == len).count();
+        assert!(count(64).abs_diff(7_000) < 300, "{}", count(64));
+        assert!(count(1514).abs_diff(1_000) < 200, "{}", count(1514));
+    }
+
+    #[test]
+    fn a_frame_too_short_for_its_headers_is_refused() {
+        let scene = scene::named("rfc8219").unwrap().with(Some(60), None);
+        assert!(make(&scene, &Tables::default(), 0).is_err());
+    }
+}
