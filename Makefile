@@ -5,14 +5,16 @@ DEVICE   ?= net_tap
 KEEP     ?= 0
 PREFIX   ?= /usr/local
 CARGO    ?= cargo
+BENCH_PARTS = forward|latency|scale|lookup|routes
 # rustup's cargo, for shells that do not have it in PATH; a system's own comes first.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help build demo demo-clean test lint fmt clean install
+.PHONY: help build demo demo-clean test bench lint fmt clean install
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
+	@echo '  make bench takes QUICK=1, BENCH=$(BENCH_PARTS) (commas between several), GROUT=1'
 	@echo '  make demo takes PROTOCOL=ospf|isis|bgp|all, KEEP=1 (leave it running), DEVICE=net_tap|af_packet|af_xdp'
 
 build: ## Install what is missing, build the daemon and CLI
@@ -31,6 +33,12 @@ demo-clean: ## End a demo left running by KEEP=1
 test: ## Install what is missing, build, run every check and test (root)
 	scripts/setup.sh
 	tests/run.sh
+
+bench: ## Measure Ironlane beside testpmd, l3fwd and grout on this machine (root)
+	scripts/setup.sh
+	scripts/hugepages.sh 2048
+	$(CARGO) build --release --locked -p ironlane-perf
+	python3 perf/bench --part '$(BENCH)' $(if $(QUICK),--quick) $(if $(GROUT),--grout) $(BENCH_ARGS)
 
 lint: ## rustfmt, clippy and licences
 	$(CARGO) fmt --all --check

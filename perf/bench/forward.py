@@ -1,0 +1,153 @@
+"""Rates on one core: Ironlane and its peers, scene by scene, in interleaved rounds."""
+import ipaddress
+import json
+import os
+import statistics
+
+import goals
+import peers
+import report
+import rig
+
+# Who takes part in which scene beside Ironlane. l3fwd has no nexthops and looks at no checksum; where a
+# scene is about these, only the bare rig is beside it. `!`: in the first round alone, it starts slowly.
+SCENES = {
+    "ipv4": ["testpmd io", "l3fwd lpm", "l3fwd fib", "grout"],
+    "ipv6": ["testpmd io", "l3fwd lpm", "l3fwd fib", "grout"],
+    "ipv4-512": ["testpmd io", "l3fwd lpm"],
+    "ipv6-512": ["testpmd io", "l3fwd lpm"],
+    "full4": ["testpmd io", "!l3fwd lpm", "l3fwd fib", "!grout"],
+    "full6": ["testpmd io", "!l3fwd lpm", "l3fwd fib", "!grout"],
+    "bad1": ["testpmd io"],
+    "mixed": ["testpmd io", "l3fwd lpm", "grout"],
+    "imix": ["testpmd io", "l3fwd lpm", "grout"],
+    "punt25": ["testpmd io"],
+    "drop": ["testpmd io"],
+    "adjacencies": ["testpmd io", "l3fwd fib"],
+}
+QUICK = ["ipv4", "ipv6", "ipv4-512", "full4", "full6", "bad1", "punt25", "adjacencies"]
+
+
+def routes_file(scene):
+    """Routes as the peers take them."""
+    path = os.path.join(rig.WORK, f"{scene['name']}.routes")
+    with open(path, "w") as file:
+        for routes in scene["routes"]:
+            if "table" in routes:
+                with open(rig.table(int(routes["table"][-1]))) as table:
+                    file.write(table.read())
+                continue
+            net = ipaddress.ip_network(routes["prefix"])
+            bits = (routes["nexthops"] - 1).bit_length()
+            for index, subnet in enumerate(net.subnets(bits)):
+                file.write(f"{subnet} {index}\n")
+    return path
+
+
+def contenders(scene, have, number):
+    names = ["ironlane"]
+    for name in SCENES[scene]:
+        slow, name = name.startswith("!"), name.lstrip("!")
+        if name in have and not (slow and number > 0):
+            names.append(name)
+    return names
+
+
+def measure(context):
+    """Rows of all rounds. A row that failed has `error`."""
+    all_scenes = rig.scenes()
+    names = QUICK if context.quick else list(SCENES)
+    have = [name for name in context.have if not (context.quick and name == "grout")]
+    if context.quick:  # l3fwd's LPM takes minutes over a full table
+        for family in "46":
+            SCENES[f"full{family}"] = ["testpmd io", "l3fwd fib"]
+    rounds, seconds = context.rounds or (2 if context.quick else 5), context.seconds or (0.5 if context.quick else 3)
+    steps = len(names) + sum(len(contenders(name, have, n)) for name in names for n in range(rounds))
+    progress, rows, made = rig.Progress(steps), [], {}
+    for name in names:
+        scene = all_scenes[name]
+        progress.now(f"{name}: verifying every frame")
+        made[name] = rig.pcap(scene), routes_file(scene)
+        verdict = rig.perf("play", "--scene", name, "--pcap", made[name][0], "--cpu", rig.WORKER, "--verify",
+                           *rig.table_arguments(scene))
+        progress.step(f"{name}: frames compared, {verdict.strip().split(': ', 1)[1]}")
+    for number in range(rounds):
+        for name in rig.order(names, number):
+            for who in rig.order(contenders(name, have, number), number):
+                progress.now(f"round {number + 1} of {rounds}: {name}: {who}")
+                row = {"part": "forward", "scene": name, "who": who, "round": number}
+                try:
+                    row.update(one(who, all_scenes[name], *made[name], seconds))
+                    rig.complete(row)
+                    words = f"{row['mpps']:6.1f} Mpps, net {row['net_mpps']:6.1f}"
+                except rig.Failed as error:
+                    row["error"] = words = str(error)
+                rows.append(row)
+                progress.step(f"round {number + 1} of {rounds}: {name:<12} {who:<10} {words}")
+    return rows
+
+
+def one(who, scene, pcap, routes, seconds):
+    if who != "ironlane":
+        return peers.measure(who, pcap, scene["frames"], routes, seconds)
+    out = rig.perf("play", "--scene", scene["name"], "--pcap", pcap, "--cpu", rig.WORKER, "--seconds", seconds,
+                   *rig.table_arguments(scene))
+    row = json.loads(out)
+    rig.learn_tsc(row["tsc_mhz"])
+    return row
+
+
+def summary(rows):
+    """One line for each scene and contender: medians over the rounds; ratios are taken inside a round."""
+    lines, keys = [], []
+    good = {}
+    for row in rows:
+        key = row["scene"], row["who"]
+        if key not in keys:
+            keys.append(key)
+        if "error" not in row:
+            good.setdefault(key, {})[row["round"]] = row
+    for scene, who in keys:
+        mine = good.get((scene, who))
+        if not mine:
+            error = next(row["error"] for row in rows if (row["scene"], row["who"]) == (scene, who))
+            lines.append({"scene": scene, "who": who, "error": error})
+            continue
+        net = [row["net_mpps"] for row in mine.values()]
+        line = {
+            "scene": scene, "who": who, "rounds": len(net),
+            "mpps": statistics.median(row["mpps"] for row in mine.values()),
+            "net_mpps": statistics.median(net), "spread_pct": rig.spread(net),
+            "cycles": statistics.median(row["cycles"] for row in mine.values()),
+            "steal_pct": statistics.median(row["steal_pct"] for row in mine.values()),
+            "wait_pct": statistics.median(row["wait_pct"] for row in mine.values()),
+            "to": {}, "above": None,
+        }
+        for peer in peers.NAMES:
+            theirs = good.get((scene, peer), {})
+            both = [n for n in mine if n in theirs]
+            if both and peer != who:
+                line["to"][peer] = statistics.median(mine[n]["net_mpps"] / theirs[n]["net_mpps"] for n in both)
+                if peer == "testpmd io":
+                    line["above"] = statistics.median(mine[n]["cycles"] - theirs[n]["cycles"] for n in both)
+        if who == "ironlane":
+            last = mine[max(mine)]
+            line["stages"] = last["stages"]
+        lines.append(line)
+    return lines
+
+
+def run(context, folder):
+    """The part, for __main__."""
+    rows = measure(context)
+    lines = summary(rows)
+    return {
+        "sections": [
+            ("Forwarding on one core", "64-byte frames unless the scene says otherwise (`ironlane-perf scenes`). Each scene's "
+             "frames are first played once and compared one by one; a wrong or missing route fails it.",
+             report.forward_table(lines), report.forward_plots(folder, lines)),
+            ("Ticks by stage", "TSC ticks a packet in each stage, as the lcore counts them in the last round; the time in which "
+             "the core was taken away is in them.", report.stage_table(lines), []),
+        ],
+        "goals": goals.forward(lines), "data": {"rows": rows, "summary": lines},
+    }

@@ -1,0 +1,51 @@
+"""The goals, and whether the figures reach them."""
+
+
+class Goal:
+    def __init__(self, part, words, value, bound, at_most=False, unit=""):
+        self.part, self.words, self.value = part, words, value
+        self.bound, self.at_most, self.unit = bound, at_most, unit
+
+    @property
+    def verdict(self):
+        if self.value is None:
+            return "not measured"
+        reached = self.value <= self.bound if self.at_most else self.value >= self.bound
+        return "reached" if reached else "not reached"
+
+    def row(self):
+        sign = "at most" if self.at_most else "at least"
+        value = "-" if self.value is None else f"{self.value:,.2f}{self.unit}"
+        return [self.words, f"{sign} {self.bound:,g}{self.unit}", value, self.verdict]
+
+    def plain(self):
+        return {"part": self.part, "goal": self.words, "bound": self.bound, "at_most": self.at_most,
+                "value": self.value, "verdict": self.verdict}
+
+
+def forward(lines):
+    def of(scene, peer=None):
+        line = next((l for l in lines if l["scene"] == scene and l["who"] == "ironlane" and "error" not in l), None)
+        return line and (line["to"].get(peer) if peer else line["above"])
+
+    def goal(words, scene, peer, bound):
+        return Goal("forward", words, of(scene, peer), bound)
+
+    goals = []
+    for family, scene in (("IPv4", "ipv4"), ("IPv6", "ipv6")):
+        goals += [
+            goal(f"one {family} route: rate against l3fwd lpm", scene, "l3fwd lpm", 0.95),
+            goal(f"one {family} route: rate against grout", scene, "grout", 3.5),
+            goal(f"512 {family} nexthops: rate against l3fwd lpm", scene + "-512", "l3fwd lpm", 0.95),
+        ]
+    goals += [
+        goal("full IPv4 table: rate against l3fwd fib", "full4", "l3fwd fib", 1.1),
+        goal("full IPv4 table: rate against grout", "full4", "grout", 4),
+        goal("full IPv6 table: rate against l3fwd fib", "full6", "l3fwd fib", 1.1),
+        goal("full IPv6 table: rate against grout", "full6", "grout", 7),
+    ]
+    for words, scene, bound in (("one IPv4 route", "ipv4", 25), ("one IPv6 route", "ipv6", 25),
+                                ("512 IPv4 nexthops", "ipv4-512", 25),
+                                ("full IPv4 table", "full4", 65), ("full IPv6 table", "full6", 65)):
+        goals.append(Goal("forward", f"{words}: cycles a packet above the bare rig", of(scene), bound, at_most=True))
+    return goals
