@@ -6,7 +6,7 @@
 #   scripts/setup.sh --check    say what is missing, install nothing; exit status 1 if anything is
 set -u
 BUILD="ca-certificates libdpdk-dev dpdk libclang-dev pkg-config gcc libc6-dev make protobuf-compiler xz-utils"
-RUN="frr iproute2 iputils-ping traceroute iperf3 tcpdump ethtool python3 procps jq"
+RUN="frr iproute2 iputils-ping traceroute iperf3 tcpdump ethtool python3 procps jq valgrind"
 RUST_MINOR=89 # as rust-version in Cargo.toml
 
 CHECK=
@@ -53,7 +53,7 @@ explain_other_system() {
     cat >&2 <<HELP
 setup: this is not Debian 12 (no apt-get, or other package names). Install by its own means:
   DPDK 22.11 or newer with headers and pkg-config file, clang's library (libclang), a C compiler,
-  make, protoc, FRR, iproute2, iputils, traceroute, iperf3, tcpdump, ethtool, python3, jq;
+  make, protoc, FRR, iproute2, iputils, traceroute, iperf3, tcpdump, ethtool, python3, jq, valgrind;
   and cargo and rustc 1.$RUST_MINOR or newer, from https://rustup.rs or the distribution.
 HELP
     exit 1

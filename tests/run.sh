@@ -2,7 +2,7 @@
 # Every check and test, as `make test` and CI run them. docs/CHECKS.md says what each is and how to
 # run it alone.
 #
-#   tests/run.sh [PHASE...]     only these: fmt licences build clippy cargo loom topology
+#   tests/run.sh [PHASE...]     only these: fmt licences profiles build clippy cargo loom cost topology
 #
 # A test that cannot run here prints "SKIP name: reason". Names that this kernel or machine may lack
 # are listed in tests/allowed-skips; any other skip fails the run. The last line is the count.
@@ -99,6 +99,7 @@ script() { # FILE
 }
 
 phase_fmt() { check fmt 60 cargo fmt --all --check; }
+phase_profiles() { check profiles 60 python3 perf/profiles/check.py; }
 phase_licences() { check licences 120 python3 scripts/licences.py; }
 phase_build() { check build 600 cargo build --locked --workspace --bins; }
 phase_clippy() { check clippy 400 cargo clippy --locked --workspace --all-targets -- -D warnings; }
@@ -106,6 +107,16 @@ phase_cargo() { cargo_tests cargo 500 --workspace; }
 # Every interleaving of the threads of RCU and FIB; a target folder of its own, since the flag changes every
 # crate.
 phase_loom() { RUSTFLAGS='--cfg loom' cargo_tests loom 300 -p ironlane-rcu -p ironlane-fib --lib --target-dir target/loom; }
+# Instructions of the hot loops, which no other load on the machine changes.
+phase_cost() {
+    if command -v valgrind >/dev/null; then
+        check cost 400 perf/cost.py && sed 's/^/      | /' "$LOGS/cost.log"
+    else
+        SKIPPED=$((SKIPPED + 1))
+        echo 'SKIP cost: no valgrind; run scripts/setup.sh' >>"$LOGS/skips"
+        report skip cost 0 'no valgrind'
+    fi
+}
 phase_topology() {
     local file
     for file in tests/topology/*.sh; do
@@ -114,10 +125,10 @@ phase_topology() {
     done
 }
 
-for phase in "${@:-fmt licences build clippy cargo loom topology}"; do
+for phase in "${@:-fmt licences profiles build clippy cargo loom cost topology}"; do
     for one in $phase; do
         if ! declare -F "phase_$one" >/dev/null; then
-            echo "no phase is called $one; there are fmt licences build clippy cargo loom topology" >&2
+            echo "no phase is called $one; there are fmt licences profiles build clippy cargo loom cost topology" >&2
             exit 2
         fi
         "phase_$one"

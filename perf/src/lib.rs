@@ -3,6 +3,8 @@
 #[cfg(feature = "baselines")]
 pub mod baselines;
 pub mod check;
+pub mod churn;
+pub mod cost;
 pub mod frames;
 pub mod generator;
 pub mod latency;

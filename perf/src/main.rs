@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use ironlane_perf::{check, latency, lookup, play, rig, scene, traffic};
+use ironlane_perf::{check, churn, cost, latency, lookup, play, rig, scene, traffic};
 
 /// Measures the data plane on the rig: pcap source, one lcore, null sink.
 #[derive(Parser)]
@@ -28,6 +28,10 @@ enum What {
     Table(play::TableArgs),
     /// Plays frames of a scene through one lcore and prints what it did, as JSON.
     Play(play::PlayArgs),
+    /// The hot loops, for callgrind to count their instructions (perf/cost.py).
+    Cost(cost::CostArgs),
+    /// Filling and changing tables, alone and under traffic, as JSON lines.
+    Routes(churn::RoutesArgs),
     /// Times through the box at shares of the highest rate without loss, as JSON.
     Latency(latency::LatencyArgs),
     /// The highest rate without loss, by the binary search of RFC 2544, as JSON.
@@ -94,6 +98,8 @@ fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
         What::Frames(args) => args.run()?,
         What::Table(args) => args.run()?,
         What::Play(args) => args.run()?,
+        What::Cost(args) => args.run()?,
+        What::Routes(args) => args.run()?,
         What::Latency(args) => args.run()?,
         What::Search(args) => args.run()?,
         What::Bursts(args) => args.run()?,

@@ -14,7 +14,7 @@ pub struct Noise {
 pub struct Taken {
     /// The host ran somebody else.
     pub steal_pct: f64,
-    /// The busiest thread could have run, and another thread of this machine did.
+    /// A thread that polls could have run, and another thread of this machine did.
     pub wait_pct: f64,
 }
 
@@ -37,8 +37,12 @@ impl Noise {
             let before = self.threads.iter().find(|thread| thread.0 == id)?;
             Some((ran - before.1, waited - before.2))
         };
-        let busiest = threads().into_iter().filter_map(moved).max();
-        let (ran, waited) = busiest.unwrap_or((1, 0));
+        let moved: Vec<_> = threads().into_iter().filter_map(moved).collect();
+        // Threads that poll are always running or waiting; of them the one that waited most counts.
+        let most = moved.iter().map(|(ran, waited)| ran + waited).max();
+        let polls = |(ran, waited): &&(u64, u64)| ran + waited > most.unwrap_or(0) / 2;
+        let held_up = moved.iter().filter(polls).max_by_key(|(_, waited)| *waited);
+        let (ran, waited) = held_up.copied().unwrap_or((1, 0));
         Taken {
             steal_pct: 100.0 * stolen / all,
             wait_pct: 100.0 * waited as f64 / (ran + waited).max(1) as f64,

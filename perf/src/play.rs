@@ -63,6 +63,19 @@ pub struct FramesArgs {
     /// Number of the `net_pcap` port that will play them, the last byte of its MAC address.
     #[arg(long, default_value_t = 0)]
     port: u8,
+    /// MAC address that they are sent to, instead of that port's.
+    #[arg(long, value_parser = mac)]
+    dst_mac: Option<[u8; 6]>,
+}
+
+/// An address as `02:00:00:00:00:01`.
+fn mac(text: &str) -> Result<[u8; 6], String> {
+    let bytes: Option<Vec<u8>> = text
+        .split(':')
+        .map(|byte| u8::from_str_radix(byte, 16).ok())
+        .collect();
+    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| "a MAC address is six bytes, as 02:00:00:00:00:01".into())
 }
 
 impl FramesArgs {
@@ -72,10 +85,12 @@ impl FramesArgs {
     /// What making or writing them says.
     pub fn run(&self) -> Result<(), Failure> {
         let (scene, tables) = self.which.load()?;
-        Ok(frames::write(
-            &self.out,
-            &frames::make(&scene, &tables, self.port)?,
-        )?)
+        let mut made = frames::make(&scene, &tables, self.port)?;
+        if let Some(mac) = self.dst_mac {
+            made.iter_mut()
+                .for_each(|frame| frame[..6].copy_from_slice(&mac));
+        }
+        Ok(frames::write(&self.out, &made)?)
     }
 }
 

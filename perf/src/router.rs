@@ -77,7 +77,7 @@ pub struct Router {
     dataplane: Dataplane,
     sources: Vec<PortId>,
     sink: PortId,
-    writer: Writer,
+    writer: Option<Writer>,
     linux: Option<thread::JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
@@ -138,15 +138,15 @@ impl Router {
             dataplane,
             sources,
             sink,
-            writer,
+            writer: Some(writer),
             linux,
             stop,
         })
     }
 
-    /// The writer of the tables, for changes while packets are forwarded.
-    pub fn writer(&mut self) -> &mut Writer {
-        &mut self.writer
+    /// The writer of the tables, for changes while packets are forwarded. The first caller gets it.
+    pub fn take_writer(&mut self) -> Option<Writer> {
+        self.writer.take()
     }
 
     /// MAC address of a port, by its place.

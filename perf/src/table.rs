@@ -119,17 +119,25 @@ impl Tables {
     }
 }
 
+/// What a file holds, packed by xz or not.
+///
+/// # Errors
+/// What reading says.
+pub fn text(path: &Path) -> Result<String, Failure> {
+    if path.extension().is_some_and(|end| end == "xz") {
+        let out = Command::new("xz").arg("-dc").arg(path).output()?;
+        Ok(String::from_utf8(out.stdout)?)
+    } else {
+        Ok(std::fs::read_to_string(path)?)
+    }
+}
+
 /// Reads a file of lines `prefix nexthop`, packed by xz or not.
 ///
 /// # Errors
 /// What reading says, or which line is none.
 pub fn read(path: &Path) -> Result<Vec<Route>, Failure> {
-    let text = if path.extension().is_some_and(|end| end == "xz") {
-        let out = Command::new("xz").arg("-dc").arg(path).output()?;
-        String::from_utf8(out.stdout)?
-    } else {
-        std::fs::read_to_string(path)?
-    };
+    let text = text(path)?;
     let parse = |line: &str| {
         let (prefix, nexthop) = line.split_once(' ')?;
         Some(Route {
