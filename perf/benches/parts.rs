@@ -4,6 +4,8 @@
 //!
 //! No hugepages, no privileges, no ports. How they do together only the rig tells (`make bench`).
 
+#![allow(missing_docs)] // what criterion's macros make has none
+
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;

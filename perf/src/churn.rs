@@ -246,7 +246,8 @@ fn change_at(
     let (begin, mut done) = (Instant::now(), 0_u64);
     while !stop.load(Ordering::Relaxed) {
         let due = (begin.elapsed().as_secs_f64() * rate) as u64;
-        for _ in done..due.min(done + 1000) {
+        let until = due.min(done + 1000);
+        while done < until {
             let change = updates[done as usize % updates.len()];
             apply(writer, slots, change).map_err(|error| error.to_string())?;
             done += 1;

@@ -33,6 +33,9 @@ pub struct CostArgs {
     rounds: usize,
 }
 
+/// Scene, name of the function, function.
+type Kind = (&'static str, &'static str, fn(&mut Bench));
+
 struct NoClock;
 
 impl StageMeter for NoClock {
@@ -156,7 +159,7 @@ impl CostArgs {
             ip4: table::synthetic(false, ROUTES, 256),
             ip6: table::synthetic(true, ROUTES, 256),
         };
-        let kinds: [(&str, &str, fn(&mut Bench)); 9] = [
+        let kinds: [Kind; 9] = [
             ("ipv4", "cost_ipv4", cost_ipv4),
             ("ipv4-512", "cost_ipv4_512", cost_ipv4_512),
             ("ipv6", "cost_ipv6", cost_ipv6),
