@@ -17,9 +17,10 @@ def measure(context):
     trial = ["--cpu", rig.WORKER, "--generator-cpu", rig.MAIN, "--seconds", seconds]
     sizes = {name: scene["sizes"] for name, scene in rig.scenes().items() if "sizes" in scene}
     if context.quick:
-        sizes = {"rfc2544": [60, 1514], "rfc8219": [62]}
+        sizes = {"rfc2544": [60]}
     searches = [(name, size) for name in sizes for size in sizes[name]]
-    progress = rig.Progress(2 * len(FAMILIES) + len(searches))
+    families = {"IPv4": FAMILIES["IPv4"]} if context.quick else FAMILIES
+    progress = rig.Progress(2 * len(families) + len(searches))
     rows, times, bursts, searched = [], {}, {}, []
 
     def attempt(what, *command):
@@ -33,11 +34,11 @@ def measure(context):
         rows.extend({"part": "latency", "what": what, **line} for line in lines)
         return lines
 
-    for family, scene in FAMILIES.items():
-        lines = attempt(f"{family}: times at 10, 50 and 90 % load", "latency", *scene, "--loads", "10,50,90")
+    for family, scene in families.items():
+        lines = attempt(f"{family}: times at 10, 50 and 90 % load", "latency", *scene, "--loads", "10,50,90", "--loss-pct", 0.5)
         if lines:
             times[family] = lines[0]
-            progress.step(f"{family}: {lines[0]['throughput_mpps']:.2f} Mpps without loss; " + ", ".join(
+            progress.step(f"{family}: {lines[0]['throughput_mpps']:.2f} Mpps at most; " + ", ".join(
                 f"{row['load_pct']:.0f} %: median {percentile(row, 50) / 1000:.2f} us"
                 for row in lines[0]["times"] if row["who"] == "ironlane"))
         lines = attempt(f"{family}: bursts", "bursts", *scene, "--sizes", ",".join(map(str, BURSTS)))
@@ -91,8 +92,8 @@ def run(context, folder):
     search_rows = [[row["scene"], row["frame"] + 4, f"{row['mpps']:.3f}", f"{row['wire_gbps']:.2f}", row["trials"]] for row in searched]
     return {
         "sections": [
-            ("Time through the box", "Microseconds, by the time stamp counter in each frame; load in percent of the highest rate without "
-             "loss. `no router`: the same generator on a bare ring, its own part.", times_table(times), plot(folder, times)),
+            ("Time through the box", "Microseconds, by the time stamp counter in each frame; load in percent of the highest rate with at most "
+             "0.5 % loss, so that a moment without the core does not decide it. `no router`: the same generator on a bare ring, its own part.", times_table(times), plot(folder, times)),
             ("Small bursts", "The next burst goes when the lcore has taken the one before. Cycles: of turns that moved packets, rx and tx of "
              "the ring port in them. The rate is that of the hand-over between two cores.",
              report.markdown(["family", "burst", "met", "Mpps", "cycles a packet", "wait"], burst_rows), []),

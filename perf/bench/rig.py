@@ -74,7 +74,9 @@ class Progress:
 def complete(row):
     """Adds to a row with `mpps`: the net rate, and cycles a packet."""
     taken = (row.get("steal_pct", 0) + row.get("wait_pct", 0)) / 100
-    row["net_mpps"] = row["mpps"] / (1 - min(taken, 0.95))
+    if taken > 0.9:
+        raise Failed(f"the core was somebody else's for {100 * taken:.0f} % of the time: no figure")
+    row["net_mpps"] = row["mpps"] / (1 - taken)
     row["cycles"] = row.get("tsc_mhz", tsc_mhz()) / row["net_mpps"]
     return row
 

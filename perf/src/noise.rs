@@ -14,7 +14,7 @@ pub struct Noise {
 pub struct Taken {
     /// The host ran somebody else.
     pub steal_pct: f64,
-    /// A thread that polls could have run, and another thread of this machine did.
+    /// An lcore could have run, and another thread of this machine did; of the lcore that waited most.
     pub wait_pct: f64,
 }
 
@@ -37,12 +37,12 @@ impl Noise {
             let before = self.threads.iter().find(|thread| thread.0 == id)?;
             Some((ran - before.1, waited - before.2))
         };
-        let moved: Vec<_> = threads().into_iter().filter_map(moved).collect();
-        // Threads that poll are always running or waiting; of them the one that waited most counts.
-        let most = moved.iter().map(|(ran, waited)| ran + waited).max();
-        let polls = |(ran, waited): &&(u64, u64)| ran + waited > most.unwrap_or(0) / 2;
-        let held_up = moved.iter().filter(polls).max_by_key(|(_, waited)| *waited);
-        let (ran, waited) = held_up.copied().unwrap_or((1, 0));
+        let lcores = threads().into_iter().filter_map(moved);
+        let held_up = lcores.max_by(|a, b| {
+            (u128::from(a.1) * u128::from(b.0.max(1)))
+                .cmp(&(u128::from(b.1) * u128::from(a.0.max(1))))
+        });
+        let (ran, waited) = held_up.unwrap_or((1, 0));
         Taken {
             steal_pct: 100.0 * stolen / all,
             wait_pct: 100.0 * waited as f64 / (ran + waited).max(1) as f64,
@@ -65,12 +65,16 @@ fn ticks(cpu: usize) -> (u64, u64) {
     (all, fields.get(7).copied().unwrap_or(0))
 }
 
-/// Of each thread of this process: nanoseconds it ran, and waited in a run queue.
+/// Of each lcore of this process: nanoseconds it ran, and waited in a run queue.
 fn threads() -> Vec<(String, u64, u64)> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else {
         return Vec::new();
     };
     let read = |entry: fs::DirEntry| {
+        let name = fs::read_to_string(entry.path().join("comm")).ok()?;
+        if !name.starts_with("lcore") {
+            return None;
+        }
         let text = fs::read_to_string(entry.path().join("schedstat")).ok()?;
         let mut words = text.split_whitespace();
         let ran = words.next()?.parse().ok()?;
