@@ -8,7 +8,7 @@ use clap::Args;
 use ironlane_dataplane::burst::{Arrival, BurstStore, Outlet};
 use ironlane_dataplane::eal::{DATA_ROOM, Eal, EalConfig, Mbuf, MbufBatch, Mempool};
 use ironlane_dataplane::reason::{DropReason, PuntReason, StageId};
-use ironlane_dataplane::stage::{Pipeline, StageMeter, TablesView};
+use ironlane_dataplane::stage::{JoinedGroups, Pipeline, StageMeter, TablesView};
 use ironlane_fib::{Adjacency, NexthopIndex, PortId, Tables, VrfId, Writer};
 use ironlane_packet::eth::Mac;
 use ironlane_rcu::{Domain, Reader};
@@ -39,11 +39,7 @@ type Kind = (&'static str, &'static str, fn(&mut Bench));
 struct NoClock;
 
 impl StageMeter for NoClock {
-    fn ticks(&self) -> u64 {
-        0
-    }
-
-    fn stage(&mut self, _: StageId, packets: u64, _: u64) {
+    fn lap(&mut self, _: StageId, packets: u64) {
         black_box(packets);
     }
 }
@@ -80,6 +76,7 @@ struct Bench {
     pool: Mempool,
     reader: Reader,
     tables: Arc<Tables>,
+    joined: JoinedGroups,
 }
 
 /// Functions that differ in their names alone, so that callgrind tells them apart.
@@ -110,6 +107,7 @@ fn one_burst(bench: &mut Bench) {
     let view = TablesView {
         tables: &bench.tables,
         guard: &guard,
+        joined: &bench.joined,
         now_ns: 0,
     };
     bench
@@ -231,6 +229,7 @@ impl Bench {
             pool: Mempool::create(eal, "cost", 511, DATA_ROOM, -1)?,
             reader: Domain::register(&domain)?,
             tables,
+            joined: JoinedGroups::default(),
         };
         Ok((bench, writer))
     }
