@@ -50,8 +50,8 @@ fn compare(message: &Message<'_>, expected: &Value) {
             assert_eq!(u64::from(link.mtu), expected["mtu"]);
             let flags = expected["ifflags"].as_u64().unwrap();
             assert_eq!(
-                (link.up, link.carrier),
-                (flags & 1 != 0, flags & 0x1_0000 != 0)
+                (link.up, link.carrier, link.running),
+                (flags & 1 != 0, flags & 0x1_0000 != 0, flags & 0x40 != 0)
             );
             let mac = link
                 .mac

@@ -107,6 +107,32 @@ fn a_lost_carrier_leaves_routes_and_takes_objects() {
 }
 
 #[test]
+fn dead_ip6_legs_wait_for_the_carrier() {
+    if !allowed() {
+        return;
+    }
+    let world = with_routes();
+    for command in ["q0 down", "q1 down"] {
+        world.h.ip(&format!("link set {command}"));
+    }
+    world.r.ip("link set p0 down");
+    world.settle("down");
+    world.r.ip("link set p0 up");
+    world.settle("up without carrier");
+    assert_eq!(world.leaves_by("2001:db8:b::1"), [1]);
+    let legs = "nexthop via fe80::2 dev p0 nexthop via 2001:db8:1::2 dev p1";
+    world.r.ip(&format!("-6 route add 2001:db8:c::/48 {legs}"));
+    world.settle("a younger route");
+    assert_eq!(world.leaves_by("2001:db8:c::1"), [0, 1]);
+    world.h.ip("link set q0 up");
+    world.wait_for("the leg", || world.leaves_by("2001:db8:b::1") == [0]);
+    world.h.ip("link set q1 up");
+    world.wait_for("the other", || world.leaves_by("2001:db8:b::1") == [0, 1]);
+    world.settle("carriers");
+    confirmed(&world);
+}
+
+#[test]
 fn a_nexthop_object_that_is_replaced_moves_its_routes() {
     if !allowed() {
         return;

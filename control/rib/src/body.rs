@@ -128,6 +128,11 @@ impl Body {
         self.dead.get(path).copied().unwrap_or(false)
     }
 
+    /// Whether just these paths are dead.
+    fn has_dead(&self, dead: &[bool]) -> bool {
+        (0..dead.len()).all(|path| self.is_dead(path) == dead[path])
+    }
+
     /// Whether it is for packets from everywhere.
     pub(crate) fn is_for_all_sources(&self) -> bool {
         self.key.from.is_none_or(|from| from.prefix_len() == 0)
@@ -150,7 +155,8 @@ impl Body {
 pub(crate) struct Bodies {
     slab: Vec<Option<Body>>,
     free: Vec<u32>,
-    by_key: HashMap<Arc<BodyKey>, BodyId>,
+    /// Several of IPv6, if different paths of them are dead.
+    by_key: HashMap<Arc<BodyKey>, Vec<BodyId>>,
     by_port: BTreeSet<(IfIndex, BodyId)>,
     by_object: BTreeSet<(NexthopId, BodyId)>,
     /// Entries that use doomed bodies.
@@ -171,12 +177,18 @@ pub(crate) enum Loss {
 
 impl Bodies {
     /// One more user of the body with this content. Paths of a new body are dead as `dead` says.
+    ///
+    /// IPv4 routes of one content die and revive together, as they share a `fib_info`. Of IPv6
+    /// each has paths of its own: those of a route that came after its interface are alive, while
+    /// those of an older one still wait for the carrier.
     pub(crate) fn acquire(&mut self, key: BodyKey, dead: &[bool]) -> BodyId {
-        if let Some(&id) = self.by_key.get(&key) {
+        let known = self.by_key.get_key_value(&key);
+        let mut found = known.iter().flat_map(|(_, ids)| ids.iter().copied());
+        if let Some(id) = found.find(|&id| key.family == Family::Ip4 || self[id].has_dead(dead)) {
             self[id].refs += 1;
             return id;
         }
-        let key = Arc::new(key);
+        let key = known.map_or_else(|| Arc::new(key), |(known, _)| Arc::clone(known));
         let dead = if dead.iter().any(|&dead| dead) {
             dead.to_vec()
         } else {
@@ -197,7 +209,7 @@ impl Bodies {
             }
         };
         self.slab[id.0 as usize] = Some(body);
-        self.by_key.insert(Arc::clone(&key), id);
+        self.by_key.entry(Arc::clone(&key)).or_default().push(id);
         self.index(&key, id, true);
         id
     }
@@ -216,7 +228,7 @@ impl Bodies {
         let body = self.slab[id.0 as usize].take().expect("a body with users");
         self.free.push(id.0);
         if !doomed {
-            self.by_key.remove(&body.key);
+            self.unname(&body.key, id);
         }
         self.index(&body.key, id, false);
         self.freed.extend(body.slot);
@@ -253,8 +265,23 @@ impl Bodies {
         }
         body.doomed = true;
         let (key, refs) = (Arc::clone(&body.key), body.refs as usize);
-        self.by_key.remove(&key);
+        self.unname(&key, id);
         self.doomed_refs += refs;
+    }
+
+    /// The body is no longer found by its content.
+    fn unname(&mut self, key: &BodyKey, id: BodyId) {
+        if let Some(ids) = self.by_key.get_mut(key) {
+            ids.retain(|&other| other != id);
+            if ids.is_empty() {
+                self.by_key.remove(key);
+            }
+        }
+    }
+
+    /// Whether two bodies have one content, though other paths of them may be dead.
+    pub(crate) fn alike(&self, one: BodyId, other: BodyId) -> bool {
+        one == other || Arc::ptr_eq(&self[one].key, &self[other].key)
     }
 
     /// How many entries use doomed bodies.
@@ -327,7 +354,7 @@ impl Bodies {
     /// Takes over which paths a dump says are dead; tells whether that is news.
     pub(crate) fn set_dead(&mut self, id: BodyId, dead: &[bool]) -> bool {
         let body = &mut self[id];
-        let same = (0..dead.len()).all(|path| body.is_dead(path) == dead[path]);
+        let same = body.has_dead(dead);
         if !same {
             body.dead.clear();
             body.dead.extend_from_slice(dead);

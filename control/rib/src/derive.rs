@@ -13,7 +13,7 @@ const FAMILIES: [Family; 2] = [Family::Ip4, Family::Ip6];
 impl Rib {
     pub(crate) fn set_link(&mut self, link: Link) {
         let generation = self.generation(ObjectKind::Links);
-        let (ifindex, up, carrier) = (link.index, link.up, link.carrier);
+        let (ifindex, up, carrier, ready) = (link.index, link.up, link.carrier, link.is_ready());
         let old = self
             .state
             .links
@@ -23,6 +23,7 @@ impl Rib {
         if old
             .as_ref()
             .is_some_and(|old| (old.up, old.carrier, old.mtu) == (up, carrier, new.mtu))
+            && old.as_ref().is_some_and(Link::is_ready) == ready
         {
             return;
         }
@@ -38,9 +39,11 @@ impl Rib {
             // Plain routes stay, marked linkdown; nexthop objects go (`nh_netdev_event`).
             self.lose_objects(ifindex);
         } else if !old.up && up {
-            for family in FAMILIES {
-                self.revive_port(family, ifindex);
-            }
+            self.revive_port(Family::Ip4, ifindex);
+        }
+        if !old.is_ready() && ready {
+            // IPv6 waits for the carrier (`addrconf_notify`).
+            self.revive_port(Family::Ip6, ifindex);
         }
     }
 

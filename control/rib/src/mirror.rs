@@ -97,7 +97,8 @@ impl Named {
                 (entry.table, entry.metric, entry.tos) == (self.table, self.metric, self.tos)
                     && *bodies[entry.body].key == self.key
             };
-            if let Some(entry) = entries.iter_mut().find(same) {
+            // One may be there twice, and a list names it twice.
+            for entry in entries.iter_mut().filter(same) {
                 entry.generation = self.generation;
                 found = true;
             }

@@ -217,7 +217,8 @@ impl Rib {
         let throw = is_throw(key.kind);
         let bodies = &mut self.state.bodies;
         let body = bodies.acquire(key, &dead);
-        if flags == RouteFlags::DUMP && bodies.set_dead(body, &dead) {
+        let listed = flags == RouteFlags::DUMP && family == Family::Ip4;
+        if listed && bodies.set_dead(body, &dead) {
             self.slots.mark_key(crate::slot::SlotKey::Body(body));
         }
         let (metric, tos) = (route.metric, route.tos);

@@ -26,7 +26,8 @@ pub(crate) fn insert(
     bodies: &mut Bodies,
 ) -> bool {
     let mut key = key_range(entries, &new);
-    let same = key.clone().find(|&at| entries[at].body == new.body);
+    let is_same = |at: &usize| bodies.alike(entries[*at].body, new.body);
+    let same = key.clone().find(is_same);
     if flags == RouteFlags::DUMP {
         return insert_dumped(entries, new, key, same, bodies);
     }
@@ -42,7 +43,8 @@ pub(crate) fn insert(
         changed = entries.len() != before;
     }
     let family = bodies[new.body].key.family;
-    let mut same = key.clone().find(|&at| entries[at].body == new.body);
+    let is_same = |at: &usize| bodies.alike(entries[*at].body, new.body);
+    let mut same = key.clone().find(is_same);
     // When a nexthop object changes, the kernel says its routes again, in the words of a replacement.
     // A true one by a route of that object that stands further back cannot be told from it; it is
     // much rarer, and left to the next list.
@@ -55,10 +57,9 @@ pub(crate) fn insert(
         same = None;
     }
     if let Some(at) = same {
-        changed |= entries[at].honoured != new.honoured;
-        entries[at] = new;
-        bodies.release(new.body);
-        return changed;
+        let old = std::mem::replace(&mut entries[at], new);
+        bodies.release(old.body);
+        return changed || (old.body, old.honoured) != (new.body, new.honoured);
     }
     match family {
         Family::Ip4 => insert_ip4(entries, new, flags, key, bodies),
@@ -131,20 +132,21 @@ fn insert_dumped(
         .take_while(|e| e.generation == new.generation);
     let place = key.start + named.count();
     if let Some(at) = same {
-        bodies.release(new.body);
         let known = entries[at];
         if known.generation == new.generation {
+            bodies.release(new.body);
             return false;
         }
         entries.remove(at);
         entries.insert(place, new);
         // A list names twice what is there twice, and the second time nothing is left to do.
         for entry in &mut entries[key] {
-            if entry.body == new.body {
+            if bodies.alike(entry.body, new.body) {
                 entry.generation = new.generation;
             }
         }
-        return at != place || known.honoured != new.honoured;
+        bodies.release(known.body);
+        return at != place || (known.body, known.honoured) != (new.body, new.honoured);
     }
     let joins = bodies[new.body].key.joins_multipath();
     if bodies[new.body].key.family == Family::Ip6 && joins {

@@ -18,6 +18,8 @@ const IFLA_INFO_KIND: u16 = 1;
 
 const IFF_UP: u32 = 0x1;
 const IFF_LOOPBACK: u32 = 0x8;
+/// What `netif_oper_up` says.
+const IFF_RUNNING: u32 = 0x40;
 /// What `netif_carrier_ok` says, which is also what marks nexthops `linkdown`.
 const IFF_LOWER_UP: u32 = 0x1_0000;
 
@@ -31,6 +33,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Option<Link>, Malformed> {
     let mut link = Link {
         up: flags & IFF_UP != 0,
         carrier: flags & IFF_LOWER_UP != 0,
+        running: flags & IFF_RUNNING != 0,
         loopback: flags & IFF_LOOPBACK != 0,
         ..Link::new(IfIndex(u32_at(fixed, 4)))
     };

@@ -256,8 +256,8 @@ impl World {
             match &difference {
                 None => return,
                 Some(text) if start.elapsed() > LIMIT && before == difference => {
-                    let routes = self.r.ip("route show table all");
-                    panic!("{what}: {text}\n{:#?}\n{routes}", self.status());
+                    let (ip4, ip6) = (self.r.ip("route show table all"), self.r.ip("-6 route"));
+                    panic!("{what}: {text}\n{:#?}\n{ip4}\n{ip6}", self.status());
                 }
                 Some(_) => std::thread::sleep(Duration::from_millis(5)),
             }

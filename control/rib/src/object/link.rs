@@ -41,8 +41,10 @@ pub struct Link {
     pub mtu: u32,
     /// Up by the operator's will (`IFF_UP`).
     pub up: bool,
-    /// Has carrier (`IFF_RUNNING` or `IFF_LOWER_UP`).
+    /// Has carrier (`IFF_LOWER_UP`).
     pub carrier: bool,
+    /// The kernel took note of that, a moment later, and uses the interface (`IFF_RUNNING`).
+    pub running: bool,
     /// Is the loopback interface (`IFF_LOOPBACK`).
     pub loopback: bool,
     /// Bridge, bond or VRF device that it belongs to.
@@ -52,6 +54,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// Whether IPv6 uses it (`addrconf_link_ready`): IPv4 needs no more than its being up.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.up && self.carrier && self.running
+    }
+
     /// An interface that is down and of which nothing is known but its number.
     pub fn new(index: IfIndex) -> Self {
         Self {
@@ -61,6 +68,7 @@ impl Link {
             mtu: 1500,
             up: false,
             carrier: false,
+            running: false,
             loopback: false,
             master: None,
             kind: None,

@@ -75,6 +75,50 @@ fn a_down_port_takes_single_routes_and_marks_legs() {
 }
 
 #[test]
+fn dead_legs_wait_for_the_carrier() {
+    let mut b = routed();
+    b.route(PREPEND, TWO);
+    b.link("p0", false, false);
+    b.link("p0", true, false);
+    assert_eq!(b.ask("2001:db8:f::1"), "[p1 to .9 x1]");
+    b.link("p1", true, false);
+    assert_eq!(b.ask("2001:db8:f::1"), "[p1 to .9 x1]", "it was up before");
+    b.link("p0", true, true);
+    assert_eq!(b.ask("2001:db8:f::1"), "[p0 to .9 x1]", "and has carrier");
+    b.link("p1", true, true);
+    assert_eq!(b.ask("2001:db8:f::1"), "[p0 to .9 x1, p1 to .9 x1]");
+}
+
+#[test]
+fn a_leg_that_came_later_is_alive_where_older_ones_are_dead() {
+    let mut b = routed();
+    let younger = TWO.replace("f::", "e::");
+    b.route(PREPEND, TWO);
+    b.link("p0", false, false);
+    b.link("p0", true, false);
+    b.link("p1", true, false);
+    b.route(PREPEND, &younger);
+    assert_eq!(b.ask("2001:db8:f::1"), "[p1 to .9 x1]");
+    assert_eq!(b.ask("2001:db8:e::1"), "[p0 to .9 x1, p1 to .9 x1]");
+    // The same by a list, and by a replacement of the older by the younger.
+    let dead = TWO.replace("dev p0", "dev p0 dead");
+    b.route(DUMP, &dead);
+    b.route(DUMP, &younger);
+    assert_eq!(b.ask("2001:db8:f::1"), "[p1 to .9 x1]");
+    assert_eq!(b.ask("2001:db8:e::1"), "[p0 to .9 x1, p1 to .9 x1]");
+    b.route(REPLACE, TWO);
+    assert_eq!(b.ask("2001:db8:f::1"), "[p0 to .9 x1, p1 to .9 x1]");
+    b.route(REPLACE, &dead);
+    assert_eq!(b.ask("2001:db8:f::1"), "[p1 to .9 x1]");
+    b.link("p0", true, true);
+    b.link("p1", true, true);
+    assert_eq!(b.ask("2001:db8:f::1"), "[p0 to .9 x1, p1 to .9 x1]");
+    b.del_route(TWO);
+    assert_eq!(b.ask("2001:db8:f::1"), "no_route");
+    assert_eq!(b.ask("2001:db8:e::1"), "[p0 to .9 x1, p1 to .9 x1]");
+}
+
+#[test]
 fn an_append_carries_the_whole_set() {
     let mut b = routed();
     b.route(NEW, "2001:db8:f::/48 via fe80::9 dev p0 metric 20");

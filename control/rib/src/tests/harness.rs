@@ -94,7 +94,7 @@ impl Box {
 
     pub(super) fn link(&mut self, dev: &str, up: bool, carrier: bool) {
         let mut link = up_link(ifindex(dev).0, dev);
-        (link.up, link.carrier) = (up, carrier);
+        (link.up, link.carrier, link.running) = (up, carrier, carrier);
         self.rib.apply(Change::SetLink(link));
     }
 
@@ -230,6 +230,7 @@ pub(super) fn binding(port: u16) -> PortBinding {
         mac: [2, 0xff, 0, 0, 0, port as u8],
         mtu: 1500,
     }
+        running: true,
 }
 
 fn address(cidr: &str, dev: &str) -> Address {

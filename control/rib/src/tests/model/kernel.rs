@@ -167,7 +167,9 @@ impl Kernel {
     fn say_link(&mut self, port: u8) {
         let state = self.ports[usize::from(port)];
         let mut link = up_link(10 + u32::from(port), &dev(port));
-        (link.up, link.carrier) = (state.up, state.up && state.carrier);
+        link.up = state.up;
+        link.carrier = state.up && state.carrier;
+        link.running = link.carrier;
         self.say(Change::SetLink(link));
     }
 
@@ -180,8 +182,9 @@ impl Kernel {
         self.say_link(port);
         if up {
             self.port_up4(port);
-            self.revive6(port);
-            if !self.ports[usize::from(port)].carrier {
+            if self.ports[usize::from(port)].carrier {
+                self.revive6(port);
+            } else {
                 self.lose_objects_of(port);
             }
             return;
@@ -202,7 +205,9 @@ impl Kernel {
             return;
         }
         self.say_link(port);
-        if !on {
+        if on {
+            self.revive6(port);
+        } else {
             self.lose_neighbours(port);
             self.lose_objects_of(port);
         }
