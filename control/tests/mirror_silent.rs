@@ -133,6 +133,30 @@ fn dead_ip6_legs_wait_for_the_carrier() {
 }
 
 #[test]
+fn an_ip6_route_among_the_legs_of_another_outlives_its_port() {
+    if !allowed() {
+        return;
+    }
+    let world = without_audits();
+    for command in [
+        "add blackhole 2001:db8:c::/48 metric 20",
+        "append 2001:db8:c::/48 dev p0 metric 20",
+        "replace 2001:db8:c::/48 metric 20 nexthop via 2001:db8:0::2 nexthop via 2001:db8:1::2",
+    ] {
+        world.r.ip(&format!("-6 route {command}"));
+    }
+    world.r.ip("link set p0 down");
+    world.settle("down");
+    world
+        .r
+        .ip("-6 route del 2001:db8:c::/48 via 2001:db8:1::2 metric 20");
+    world.settle("without the last leg");
+    world.r.ip("link set p0 up");
+    world.settle("up");
+    confirmed(&world);
+}
+
+#[test]
 fn a_nexthop_object_that_is_replaced_moves_its_routes() {
     if !allowed() {
         return;

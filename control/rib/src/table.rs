@@ -214,14 +214,7 @@ impl<A: Bits> RouteTable<A> {
         let passed_by = count_passed_by(entries);
         let mut changed = false;
         if bodies.doomed_refs() > 0 {
-            entries.retain(|entry| {
-                let doomed = bodies[entry.body].is_doomed();
-                if doomed {
-                    bodies.release(entry.body);
-                    changed = true;
-                }
-                !doomed
-            });
+            changed = drop_doomed(entries, bodies);
         }
         changed |= change(entries, bodies);
         let after = profile(entries, self.family);
@@ -421,6 +414,45 @@ impl<A: Bits> RouteTable<A> {
         let node = self.nodes.get(&prefix);
         node.is_some_and(|node| node.entries().iter().any(|entry| entry.honoured))
     }
+}
+
+/// Takes out routes that the kernel dropped by dooming their bodies; tells whether there were any.
+fn drop_doomed(entries: &mut Vec<Entry>, bodies: &mut Bodies) -> bool {
+    let mut any = false;
+    for at in 0..entries.len() {
+        if may_escape(entries, at, bodies) {
+            let key = (*bodies[entries[at].body].key).clone();
+            let body = bodies.acquire(key, &[false]);
+            bodies.release(std::mem::replace(&mut entries[at].body, body));
+            any = true;
+        }
+    }
+    entries.retain(|entry| {
+        let doomed = bodies[entry.body].is_doomed();
+        if doomed {
+            bodies.release(entry.body);
+            any = true;
+        }
+        !doomed
+    });
+    any
+}
+
+/// Whether the kernel may have forgotten to drop a route: when an interface goes down, it goes on
+/// behind the last path of an IPv6 multipath route that stays (`fib6_clean_node`), and so passes by
+/// what stands among its paths. If it did drop it, it says so.
+fn may_escape(entries: &[Entry], at: usize, bodies: &Bodies) -> bool {
+    let body = &bodies[entries[at].body];
+    let alone = body.is_doomed() && body.key.family == Family::Ip6 && body.key.paths().len() == 1;
+    alone
+        && !body.key.joins_multipath()
+        && entries.iter().any(|other| {
+            let beside = &bodies[other.body];
+            other.rank() == entries[at].rank()
+                && !beside.is_doomed()
+                && beside.key.joins_multipath()
+                && beside.key.paths().len() > 1
+        })
 }
 
 fn count_passed_by(entries: &[Entry]) -> usize {

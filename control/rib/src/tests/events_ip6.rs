@@ -119,6 +119,32 @@ fn a_leg_that_came_later_is_alive_where_older_ones_are_dead() {
 }
 
 #[test]
+fn a_route_among_the_legs_of_another_outlives_its_port() {
+    let mut b = routed();
+    for prefix in ["2001:db8:e::/48", "2001:db8:f::/48"] {
+        b.route(NEW, &format!("blackhole {prefix} dev lo metric 20"));
+        b.route(APPEND, &format!("{prefix} dev p0 metric 20"));
+        b.route(NEW, &format!("{prefix} dev p2 metric 30"));
+        b.route(REPLACE, &TWO.replace("2001:db8:f::/48", prefix));
+    }
+    b.link("p0", false, false);
+    b.del_route("2001:db8:e::/48 dev p0 metric 20");
+    for host in ["2001:db8:e::1", "2001:db8:f::1"] {
+        assert_eq!(b.ask(host), "[p1 to .9 x1]");
+    }
+    for prefix in ["2001:db8:e::/48", "2001:db8:f::/48"] {
+        b.del_route(&format!("{prefix} via fe80::9 dev p1 metric 20"));
+        b.del_route(&format!("{prefix} via fe80::9 dev p0 metric 20"));
+    }
+    assert_eq!(b.ask("2001:db8:e::1"), "glean p2");
+    assert_eq!(b.ask("2001:db8:f::1"), "unreachable", "it still stands");
+    b.link("p0", true, true);
+    assert_eq!(b.ask("2001:db8:f::1"), "glean p0");
+    b.link("p0", false, false);
+    assert_eq!(b.ask("2001:db8:f::1"), "glean p2", "no legs, no escape");
+}
+
+#[test]
 fn an_append_carries_the_whole_set() {
     let mut b = routed();
     b.route(NEW, "2001:db8:f::/48 via fe80::9 dev p0 metric 20");
