@@ -269,6 +269,6 @@ proptest! {
         if let Some(first) = body.first_mut() {
             *first = family;
         }
-        let _ = change(&Message { kind, flags: 0, seq: 0, body: &body });
+        let _ = change(&Message { kind, flags: 0, seq: 0, pid: 0, body: &body });
     }
 }

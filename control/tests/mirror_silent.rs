@@ -157,6 +157,27 @@ fn an_ip6_route_among_the_legs_of_another_outlives_its_port() {
 }
 
 #[test]
+fn a_route_said_again_for_its_object_is_told_from_a_replacement() {
+    if !allowed() {
+        return;
+    }
+    let world = without_audits();
+    for command in [
+        "nexthop add id 30 via 2001:db8:1::2 dev p1",
+        "-6 route add blackhole 2001:db8:c::/48 metric 20",
+        "-6 route append 2001:db8:c::/48 nhid 30 metric 20",
+        "nexthop replace id 30 via 2001:db8:0::2 dev p0",
+        "-6 route replace 2001:db8:c::/48 nhid 30 metric 20",
+        "-6 route del 2001:db8:c::/48 nhid 30 metric 20",
+    ] {
+        world.r.ip(command);
+        world.settle(command);
+    }
+    assert_eq!(world.kind("2001:db8:c::1"), Glean);
+    confirmed(&world);
+}
+
+#[test]
 fn a_nexthop_object_that_is_replaced_moves_its_routes() {
     if !allowed() {
         return;

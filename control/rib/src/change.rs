@@ -19,6 +19,9 @@ pub struct RouteFlags {
     pub create: bool,
     /// Stands behind those with the same key.
     pub append: bool,
+    /// Was there, and is said again since its nexthop object was replaced. The words are those of
+    /// a replacement; the caller knows it by what comes with it.
+    pub again: bool,
 }
 
 impl RouteFlags {
@@ -28,6 +31,7 @@ impl RouteFlags {
         exclusive: false,
         create: false,
         append: false,
+        again: false,
     };
 
     /// From the flags of the netlink header.
@@ -42,6 +46,7 @@ impl RouteFlags {
             exclusive: flags & 0x200 != 0,
             create: flags & 0x400 != 0,
             append: flags & 0x800 != 0,
+            again: false,
         }
     }
 }

@@ -45,10 +45,7 @@ pub(crate) fn insert(
     let family = bodies[new.body].key.family;
     let is_same = |at: &usize| bodies.alike(entries[*at].body, new.body);
     let mut same = key.clone().find(is_same);
-    // When a nexthop object changes, the kernel says its routes again, in the words of a replacement.
-    // A true one by a route of that object that stands further back cannot be told from it; it is
-    // much rarer, and left to the next list.
-    let is_new = family == Family::Ip6 && flags.replace && bodies[new.body].key.object().is_none();
+    let is_new = family == Family::Ip6 && flags.replace && !flags.again;
     if let Some(at) = same.filter(|_| is_new)
         && place_ip6(entries, &new, flags, key.clone(), bodies) != Some(at)
     {

@@ -81,6 +81,32 @@ pub fn change(message: &Message<'_>) -> Result<Option<Change>, Malformed> {
     })
 }
 
+/// Tells routes that are said again from those that replace another.
+///
+/// When a nexthop object is replaced, the kernel says its routes again (`nexthop_compat_mode`),
+/// with the flags of a replacement, behind the object and with the number of the same request.
+#[derive(Debug, Default)]
+pub(super) struct Repeats {
+    object: Option<(u32, u32)>,
+}
+
+impl Repeats {
+    /// Looks at an event, in order, and marks it. True if it cannot be told for sure: its sender
+    /// gives all its requests the number 0.
+    pub fn see(&mut self, message: &Message<'_>, change: &mut Change) -> bool {
+        let request = (message.pid, message.seq);
+        match change {
+            Change::SetNexthop(_) => self.object = Some(request),
+            Change::SetRoute(_, flags) => {
+                flags.again = flags.replace && message.pid != 0 && self.object == Some(request);
+                return flags.again && message.seq == 0;
+            }
+            _ => {}
+        }
+        false
+    }
+}
+
 /// The name of a message type, as in `linux/rtnetlink.h` and in small letters.
 pub fn kind_name(kind: u16) -> &'static str {
     match kind {
@@ -98,5 +124,57 @@ pub fn kind_name(kind: u16) -> &'static str {
         RTM_DELNEXTHOP => "delnexthop",
         NLMSG_NOOP | NLMSG_ERROR | NLMSG_DONE | NLMSG_OVERRUN => "control",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ironlane_rib::{NexthopBody, NexthopId, NexthopObject, Route};
+
+    use super::*;
+
+    #[test]
+    fn a_route_of_the_request_that_replaced_its_object_is_said_again() {
+        let object = Change::SetNexthop(NexthopObject {
+            id: NexthopId(1),
+            protocol: 0,
+            body: NexthopBody::Blackhole,
+        });
+        let route = Route::new("2001:db8::/48".parse().unwrap(), vec![]);
+        let mut repeats = Repeats::default();
+        let mut see = |change: &Change, pid, seq| {
+            let mut change = change.clone();
+            let message = Message {
+                kind: 0,
+                flags: 0,
+                seq,
+                pid,
+                body: &[],
+            };
+            let doubtful = repeats.see(&message, &mut change);
+            let again = matches!(change, Change::SetRoute(_, flags) if flags.again);
+            (again, doubtful)
+        };
+        let replacement = Change::SetRoute(route.clone(), RouteFlags::from_nlmsg(0x100));
+        let new = Change::SetRoute(route, RouteFlags::from_nlmsg(0x600));
+        assert_eq!(see(&replacement, 0, 0), (false, false));
+        see(&object, 7, 5);
+        assert_eq!(see(&replacement, 7, 5), (true, false));
+        assert_eq!(see(&replacement, 7, 5), (true, false), "each of its routes");
+        assert_eq!(see(&new, 7, 5), (false, false));
+        assert_eq!(see(&replacement, 7, 6), (false, false), "the next request");
+        assert_eq!(see(&replacement, 8, 5), (false, false), "another sender");
+        see(&object, 7, 0);
+        assert_eq!(
+            see(&replacement, 7, 0),
+            (true, true),
+            "all its requests are 0"
+        );
+        see(&object, 0, 0);
+        assert_eq!(
+            see(&replacement, 0, 0),
+            (false, false),
+            "the kernel by itself"
+        );
     }
 }

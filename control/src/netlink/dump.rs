@@ -263,6 +263,7 @@ mod tests {
                 kind: NLMSG_ERROR,
                 flags: NLM_F_CAPPED,
                 seq: 1,
+                pid: 0,
                 body: &body,
             };
             end(ObjectKind::Rules(Family::Ip6), false, &message)
@@ -283,6 +284,7 @@ mod tests {
             kind: NLMSG_ERROR,
             flags,
             seq: 1,
+            pid: 0,
             body: &body,
         };
         let (error, said) = refusal(&message).unwrap();
@@ -292,6 +294,7 @@ mod tests {
             kind: NLMSG_DONE,
             flags: 0,
             seq: 1,
+            pid: 0,
             body: &body[..4],
         };
         assert!(refusal(&message).is_none(), "0 is success");

@@ -14,8 +14,10 @@ pub struct Message<'a> {
     pub kind: u16,
     /// `nlmsg_flags`.
     pub flags: u16,
-    /// `nlmsg_seq`: that of the request which it answers, 0 for an event.
+    /// `nlmsg_seq`: that of the request which it answers or, for an event, which caused it; 0 if none.
     pub seq: u32,
+    /// `nlmsg_pid`: who sent that request, 0 for the kernel by itself.
+    pub pid: u32,
     /// What follows the netlink header.
     pub body: &'a [u8],
 }
@@ -54,6 +56,7 @@ impl<'a> Iterator for Messages<'a> {
             kind: buffer.message_type(),
             flags: buffer.flags(),
             seq: buffer.sequence_number(),
+            pid: buffer.port_number(),
             body,
         }))
     }

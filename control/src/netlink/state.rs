@@ -10,12 +10,13 @@ use ironlane_fib::Writer;
 use ironlane_rib::{Change, CommitReport, Family, IfIndex, ObjectKind, PortBinding, Rib, Rule};
 
 use super::counters::{Counters, MirrorStatus};
+use super::decode::Repeats;
 use super::dump::Dumper;
 use super::message::Messages;
 use super::ports::{PortListener, PortWatch};
 use super::refresh::Refresher;
 use super::socket::{Received, RouteSocket};
-use super::sync::Sync;
+use super::sync::{Sync, kind_of};
 use super::{MirrorOptions, NetlinkError, decode, namespace};
 
 /// Most datagrams that are applied before a commit makes them visible.
@@ -40,6 +41,7 @@ pub struct MirrorState {
     next_refresh: Option<Instant>,
     /// Rules that were warned of: others than the defaults, and defaults that are missing.
     warned: BTreeSet<Rule>,
+    repeats: Repeats,
     /// Events were lost, and the burst in which that happened is not over.
     overrun: bool,
     waiting: Vec<SyncSender<()>>,
@@ -72,6 +74,7 @@ impl MirrorState {
             refresher,
             next_refresh,
             warned: BTreeSet::new(),
+            repeats: Repeats::default(),
             overrun: false,
             waiting: Vec::new(),
             stopping: false,
@@ -260,7 +263,13 @@ impl MirrorState {
         for message in Messages::new(datagram) {
             let change = message.and_then(|message| {
                 self.counters.message(message.kind);
-                decode::change(&message)
+                let mut change = decode::change(&message)?;
+                if let Some(change) = &mut change
+                    && self.repeats.see(&message, change)
+                {
+                    self.sync.want([kind_of(change)], now);
+                }
+                Ok(change)
             });
             match change {
                 Ok(Some(change)) => {

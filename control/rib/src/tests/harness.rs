@@ -88,6 +88,16 @@ impl Box {
             .apply(Change::SetRoute(route(text), RouteFlags::from_nlmsg(flags)));
     }
 
+    /// As the kernel says it when its nexthop object was replaced.
+    pub(super) fn route_again(&mut self, text: &str) {
+        let flags = RouteFlags {
+            replace: true,
+            again: true,
+            ..RouteFlags::DUMP
+        };
+        self.rib.apply(Change::SetRoute(route(text), flags));
+    }
+
     pub(super) fn del_route(&mut self, text: &str) {
         self.rib.apply(Change::DelRoute(route(text)));
     }
@@ -220,6 +230,7 @@ pub(super) fn up_link(index: u32, name: &str) -> Link {
         name: name.into(),
         up: true,
         carrier: true,
+        running: true,
         ..Link::new(IfIndex(index))
     }
 }
@@ -230,7 +241,6 @@ pub(super) fn binding(port: u16) -> PortBinding {
         mac: [2, 0xff, 0, 0, 0, port as u8],
         mtu: 1500,
     }
-        running: true,
 }
 
 fn address(cidr: &str, dev: &str) -> Address {

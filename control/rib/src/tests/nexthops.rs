@@ -43,10 +43,15 @@ fn a_route_said_again_for_its_object_takes_no_place() {
     b.route(NEW, "blackhole 2001:db8:f::/48 dev lo metric 20");
     b.route(APPEND, "2001:db8:f::/48 nhid 1 metric 20");
     b.nexthop(1, NexthopBody::Single(path("203.0.113.9", "p2")));
-    b.route(REPLACE, "2001:db8:f::/48 nhid 1 metric 20");
+    b.route_again("2001:db8:f::/48 nhid 1 metric 20");
     assert_eq!(b.ask("2001:db8:f::1"), "blackhole");
-    b.del_route("blackhole 2001:db8:f::/48 dev lo metric 20");
+    // A true replacement takes the first place, and it is there twice.
+    b.route(REPLACE, "2001:db8:f::/48 nhid 1 metric 20");
     assert_eq!(b.ask("2001:db8:f::1"), "p2 to .9");
+    b.del_route("2001:db8:f::/48 nhid 1 metric 20");
+    assert_eq!(b.ask("2001:db8:f::1"), "p2 to .9", "the second");
+    b.del_route("2001:db8:f::/48 nhid 1 metric 20");
+    assert_eq!(b.ask("2001:db8:f::1"), "no_route");
 }
 
 #[test]
