@@ -160,6 +160,30 @@ fn insert_dumped(
     true
 }
 
+/// Whether a deletion leaves open where an IPv6 multipath route stands. It stands where its first path
+/// does, and its paths need not stand side by side: those that joined later came behind the other
+/// routes of the key. No event tells; a list does.
+pub(crate) fn is_order_lost(
+    entries: &[Entry],
+    gone: &Entry,
+    body: &BodyKey,
+    bodies: &Bodies,
+) -> bool {
+    if body.family != Family::Ip6 || !body.joins_multipath() {
+        return false;
+    }
+    let key = key_range(entries, gone);
+    let last = key.end;
+    key.into_iter().any(|at| {
+        let other = &bodies[entries[at].body].key;
+        let (first, rest) = match other.paths() {
+            [first, rest @ ..] if other.joins_multipath() => (first, rest),
+            _ => return false,
+        };
+        leads(body, first) && rest.iter().any(|path| !leads(body, path)) && at + 1 < last
+    })
+}
+
 /// Takes out the route that an event says was deleted. True if something was taken out.
 pub(crate) fn delete(
     entries: &mut Vec<Entry>,

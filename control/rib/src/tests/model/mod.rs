@@ -74,6 +74,10 @@ fn run(ops: Vec<Op>) {
             op => kernel.apply(op),
         }
         kernel.tell(&mut b);
+        if std::mem::take(&mut b.rib.order_lost) {
+            kernel.apply(&Op::Dump);
+            kernel.tell(&mut b);
+        }
     }
     compare(&mut b, &kernel, &ops);
     // With the last route the last slot goes.
@@ -110,4 +114,33 @@ proptest! {
     fn the_tables_answer_as_the_kernel(ops in prop::collection::vec(op(), 1..60)) {
         run(ops);
     }
+}
+
+/// Found by chance: the route that joins later stands behind another, and comes before it when the
+/// first of its paths goes only if nobody looks.
+#[test]
+fn a_multipath_route_stands_where_its_first_path_does() {
+    let add = |prefix, target, key, how| Op::Route6 {
+        how,
+        prefix,
+        target,
+        key,
+    };
+    run(vec![
+        add(128, 0, 2, 0),
+        add(0, 0, 0, 0),
+        Op::DelRoute6(0),
+        add(2, 10, 1, 0),
+        add(78, 190, 0, 0),
+        add(88, 22, 1, 0),
+        Op::DelRoute6(60),
+        add(77, 27, 2, 0),
+        add(0, 62, 0, 0),
+        Op::Leave(1),
+        Op::DelRoute6(104),
+        add(77, 162, 0, 2),
+        Op::DelRoute6(195),
+        add(32, 184, 0, 2),
+        Op::DelRoute6(104),
+    ]);
 }
