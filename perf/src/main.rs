@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use ironlane_perf::routes::{self, RoutesCommand};
 use ironlane_perf::{check, churn, cost, latency, lookup, play, rig, scene, traffic};
 
 /// Measures the data plane on the rig: pcap source, one lcore, null sink.
@@ -86,6 +87,9 @@ enum What {
         #[command(flatten)]
         setup: rig::Setup,
     },
+    /// Routes at speed: the writer of the tables, and lookups while it writes.
+    #[command(subcommand)]
+    Routes(RoutesCommand),
 }
 
 fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
@@ -135,6 +139,7 @@ fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
             std::fs::remove_file(&out)?;
             println!("{compared} frames, all right");
         }
+        What::Routes(command) => routes::run(command)?,
     }
     Ok(())
 }
