@@ -14,7 +14,7 @@ pub mod oracle;
 pub mod play;
 pub mod rig;
 pub mod router;
-pub mod routes;
 pub mod scene;
 pub mod table;
 pub mod traffic;
+pub mod updates;

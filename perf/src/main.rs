@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use ironlane_perf::routes::{self, RoutesCommand};
+use ironlane_perf::updates::{self, UpdatesCommand};
 use ironlane_perf::{check, churn, cost, latency, lookup, play, rig, scene, traffic};
 
 /// Measures the data plane on the rig: pcap source, one lcore, null sink.
@@ -89,7 +89,7 @@ enum What {
     },
     /// Routes at speed: the writer of the tables, and lookups while it writes.
     #[command(subcommand)]
-    Routes(RoutesCommand),
+    Updates(UpdatesCommand),
 }
 
 fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
@@ -139,7 +139,7 @@ fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
             std::fs::remove_file(&out)?;
             println!("{compared} frames, all right");
         }
-        What::Routes(command) => routes::run(command)?,
+        What::Updates(command) => updates::run(command)?,
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub type Failure = Box<dyn std::error::Error>;
 
 /// Measurements of routes; each prints one line of JSON.
 #[derive(Subcommand)]
-pub enum RoutesCommand {
+pub enum UpdatesCommand {
     /// Loads a table, then applies updates as fast as it can, each written by itself.
     Writer {
         /// Routes to begin with: `prefix nexthop` lines, `.xz` or not.
@@ -57,9 +57,9 @@ pub enum RoutesCommand {
 ///
 /// # Errors
 /// A file that cannot be read, tables that are full, a wrong answer.
-pub fn run(command: RoutesCommand) -> Result<(), Failure> {
+pub fn run(command: UpdatesCommand) -> Result<(), Failure> {
     let line = match command {
-        RoutesCommand::Writer {
+        UpdatesCommand::Writer {
             table,
             updates,
             readers,
@@ -71,7 +71,7 @@ pub fn run(command: RoutesCommand) -> Result<(), Failure> {
                 readers,
             )?)?
         }
-        RoutesCommand::Churn {
+        UpdatesCommand::Churn {
             table,
             updates,
             rate,
