@@ -166,20 +166,45 @@ pub struct BurstStore {
 #[derive(Debug)]
 pub(crate) struct PlainList<K> {
     /// Places in the burst.
-    places: [u8; BURST_MAX],
+    pub(crate) places: [u8; BURST_MAX],
     /// Lengths of the IP packets.
-    lens: [u16; BURST_MAX],
+    pub(crate) lens: [u16; BURST_MAX],
+    /// The word that holds TTL or hop limit, as it will be sent, the first byte the lowest.
+    pub(crate) words: [u32; BURST_MAX],
     /// Destinations, host order.
     pub(crate) addresses: [K; BURST_MAX],
     /// What the lookup answers.
     pub(crate) answers: [NexthopIndex; BURST_MAX],
 }
 
+/// What is known of a plain packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain<K> {
+    /// Destination, host order.
+    pub(crate) address: K,
+    /// Length of the IP packet.
+    pub(crate) len: u16,
+    /// See [`PlainList::words`].
+    pub(crate) word: u32,
+}
+
+/// All places, in order.
+const PLACES: [u8; BURST_MAX] = {
+    let mut places = [0; BURST_MAX];
+    let mut place = 0;
+    while place < BURST_MAX {
+        places[place] = place as u8; // below BURST_MAX, which is 64
+        place += 1;
+    }
+    places
+};
+
 impl<K: Copy> PlainList<K> {
     const fn new(nowhere: K) -> Self {
         Self {
             places: [0; BURST_MAX],
             lens: [0; BURST_MAX],
+            words: [0; BURST_MAX],
             addresses: [nowhere; BURST_MAX],
             answers: [NexthopIndex::NONE; BURST_MAX],
         }
@@ -187,20 +212,47 @@ impl<K: Copy> PlainList<K> {
 
     /// Adds a packet behind the first `count`, each of another place of the burst.
     #[inline]
-    pub(crate) fn push(&mut self, count: &mut usize, place: u8, address: K, len: u16) {
+    pub(crate) fn push(&mut self, count: &mut usize, place: u8, plain: Plain<K>) {
         let at = *count % BURST_MAX;
         self.places[at] = place;
-        self.lens[at] = len;
-        self.addresses[at] = address;
+        self.lens[at] = plain.len;
+        self.words[at] = plain.word;
+        self.addresses[at] = plain.address;
         *count = at + 1;
     }
 
-    /// Place, length and answer of the first `count`.
+    /// Keeps what is at the places of the word `kept`, in order. Returns how many there are.
     #[inline]
-    pub(crate) fn known(&self, count: usize) -> impl Iterator<Item = (u8, u16, NexthopIndex)> + '_ {
+    pub(crate) fn keep(&mut self, kept: u64) -> usize {
+        if kept & kept.wrapping_add(1) == 0 {
+            self.places = PLACES;
+            return kept.count_ones() as usize;
+        }
+        let (mut left, mut count) = (kept, 0);
+        while left != 0 {
+            let place = left.trailing_zeros() as usize % BURST_MAX;
+            left &= left - 1;
+            let plain = Plain {
+                address: self.addresses[place],
+                len: self.lens[place],
+                word: self.words[place],
+            };
+            // Not behind `place`, so nothing is overwritten before it was read.
+            self.push(&mut count, place as u8, plain); // below BURST_MAX, which is 64
+        }
+        count
+    }
+
+    /// Place, length, word and answer of the first `count`.
+    #[inline]
+    pub(crate) fn known(
+        &self,
+        count: usize,
+    ) -> impl Iterator<Item = (u8, u16, u32, NexthopIndex)> + '_ {
         let of_packet = self.places[..count].iter().zip(&self.lens[..count]);
+        let of_packet = of_packet.zip(&self.words[..count]);
         let lists = of_packet.zip(&self.answers[..count]);
-        lists.map(|((&place, &len), &answer)| (place, len, answer))
+        lists.map(|(((&place, &len), &word), &answer)| (place, len, word, answer))
     }
 
     /// Sum of the lengths of the first `count`.

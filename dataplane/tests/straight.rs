@@ -9,7 +9,7 @@ use ironlane_dataplane::burst::{Arrival, BurstStore, Outlet};
 use ironlane_dataplane::eal::{BURST_MAX, Mbuf, MbufBatch, Mempool, RxChecksum};
 use ironlane_dataplane::reason::{DropReason, PuntReason, StageId};
 use ironlane_dataplane::stage::{
-    GleanLimit, JoinedGroups, Pipeline, PipelineConfig, StageMeter, TablesView,
+    GleanLimit, HeaderPath, JoinedGroups, Pipeline, PipelineConfig, StageMeter, TablesView,
 };
 use ironlane_fib::{
     Adjacency, AdjacencyKind, Group, Member, Nexthop, NexthopIndex, PortId, Tables, VrfId, Writer,
@@ -187,13 +187,35 @@ fn dst6(route: usize, host: usize) -> u128 {
     0x2001 << 112 | (route as u128) << 96 | host as u128
 }
 
+fn ways() -> Vec<Pipeline> {
+    let way = |stages_only, headers| {
+        Pipeline::new(PipelineConfig {
+            glean: GleanLimit {
+                rate_pps: 1_000_000,
+                burst: u32::MAX,
+            },
+            stages_only,
+            headers,
+        })
+    };
+    let paths = HeaderPath::ALL.into_iter().filter(|path| {
+        if !path.is_available() {
+            println!("SKIP straight/{path}: this CPU has none");
+        }
+        path.is_available()
+    });
+    let straight = paths.map(|path| way(false, Some(path)));
+    [way(true, None)].into_iter().chain(straight).collect()
+}
+
 struct World {
     pool: Mempool,
     tables: Arc<Tables>,
     writer: Writer,
     reader: Reader,
     joined: JoinedGroups,
-    both: [Pipeline; 2],
+    /// The stages alone, then the straight path in each way that the CPU has.
+    ways: Vec<Pipeline>,
 }
 
 impl World {
@@ -206,15 +228,7 @@ impl World {
             tables,
             reader: Domain::register(&domain).unwrap(),
             joined: JoinedGroups::default(),
-            both: [false, true].map(|stages_only| {
-                Pipeline::new(PipelineConfig {
-                    glean: GleanLimit {
-                        rate_pps: 1_000_000,
-                        burst: u32::MAX,
-                    },
-                    stages_only,
-                })
-            }),
+            ways: ways(),
         };
         let forward = |port: u16, mtu| {
             Adjacency::forward(
@@ -276,25 +290,36 @@ impl World {
             now_ns,
         };
         let mut met = Met(vec![0; StageId::COUNT]);
-        self.both[pipeline].run(&mut store, ARRIVAL, &view, &mut met);
+        self.ways[pipeline].run(&mut store, ARRIVAL, &view, &mut met);
         let mut ends = Ends::default();
         store.settle(&mut ends);
         assert!(store.packets_mut().is_empty());
         (ends, met)
     }
 
-    /// Carries the burst both ways, long apart so that policers have forgotten, and compares.
+    /// Carries the burst all ways, long apart so that policers have forgotten, and compares.
     #[track_caller]
     fn compare(&mut self, frames: &[Frame], now_ns: &mut u64) -> (Ends, Met) {
         *now_ns += 1 << 40;
-        let (by_stages, _) = self.carry(1, frames, *now_ns);
-        *now_ns += 1 << 40;
-        let (straight, met) = self.carry(0, frames, *now_ns);
-        assert_eq!(straight.all.len(), frames.len());
-        for ((a, b), frame) in straight.all.iter().zip(&by_stages.all).zip(frames) {
-            assert_eq!(a, b, "{:02x?}", frame);
+        let (by_stages, _) = self.carry(0, frames, *now_ns);
+        let mut last = None;
+        for way in 1..self.ways.len() {
+            *now_ns += 1 << 40;
+            let (straight, met) = self.carry(way, frames, *now_ns);
+            assert_eq!(straight.all.len(), frames.len());
+            for ((a, b), frame) in straight.all.iter().zip(&by_stages.all).zip(frames) {
+                assert_eq!(a, b, "way {way}, {frame:02x?}");
+            }
+            if let Some((before, met_before)) = last.replace((straight, met)) {
+                let (now, met) = last.as_ref().unwrap();
+                assert_eq!(
+                    (now.whole, &met.0),
+                    (before.whole, &met_before.0),
+                    "way {way}"
+                );
+            }
         }
-        (straight, met)
+        last.unwrap()
     }
 }
 

@@ -42,6 +42,13 @@ impl Mbuf {
         self.0
     }
 
+    /// The pointers of a burst, to read from while it is borrowed.
+    #[inline]
+    pub(crate) fn as_raw(burst: &[Self]) -> &[*const c::rte_mbuf] {
+        // SAFETY: an `Mbuf` is a transparent pointer.
+        unsafe { slice::from_raw_parts(burst.as_ptr().cast(), burst.len()) }
+    }
+
     #[inline]
     fn head(&self) -> &c::rte_mbuf {
         // SAFETY: the pointer is to a live mbuf owned by `self`.

@@ -26,12 +26,14 @@ mod ip6_local;
 mod ip6_lookup;
 mod ip6_rewrite;
 mod joined;
+mod simd;
 mod straight;
 mod upper;
 
 pub use glean::GleanLimit;
 pub use graph::graph_svg;
 pub use joined::JoinedGroups;
+pub use simd::HeaderPath;
 
 /// The tables as a stage sees them during one burst.
 #[derive(Clone, Copy, Debug)]
@@ -112,13 +114,22 @@ pub struct PipelineConfig {
     pub glean: GleanLimit,
     /// Carry plain packets, too, through one stage after the other: for tests that compare.
     pub stages_only: bool,
+    /// How headers are checked; the fastest way that the CPU has if not given, or if it lacks that.
+    pub headers: Option<HeaderPath>,
 }
 
 /// All stages in order, with their settings. Shared by lcores; it holds no state.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Pipeline {
     glean: glean::Glean,
     stages_only: bool,
+    headers: HeaderPath,
+}
+
+impl Default for Pipeline {
+    fn default() -> Self {
+        Self::new(PipelineConfig::default())
+    }
 }
 
 /// Makes [`Pipeline::run`] and the cards from one list, in packet order.
@@ -140,7 +151,7 @@ macro_rules! stages {
                 let count = store.packets_mut().len();
                 let left = match self.stages_only {
                     true => u64::MAX,
-                    false => straight::run(store, arrival, view),
+                    false => straight::run(self.headers, store, arrival, view),
                 };
                 meter.lap(StageId::Straight, count as u64);
                 if left == 0 {
@@ -176,9 +187,11 @@ stages! {
 impl Pipeline {
     /// The stages with these settings.
     pub fn new(config: PipelineConfig) -> Self {
+        let wanted = config.headers.filter(|path| path.is_available());
         Self {
             glean: glean::Glean::new(config.glean),
             stages_only: config.stages_only,
+            headers: wanted.unwrap_or_else(HeaderPath::fastest),
         }
     }
 }

@@ -19,8 +19,9 @@ use ironlane_fib::{Adjacency, AdjacencyKind, NexthopIndex, PortId};
 use ironlane_packet::eth::Mac;
 use ironlane_packet::flow;
 
+use super::simd::{self, HeaderPath};
 use super::{StageCard, TablesView};
-use crate::burst::{Arrival, BurstStore, Fate, Lane, Sole, Straightway};
+use crate::burst::{Arrival, BurstStore, Fate, Lane, Plain, Sole, Straightway};
 use crate::eal::{BURST_MAX, Mbuf, RxChecksum};
 use crate::reason::StageId;
 
@@ -38,22 +39,54 @@ pub(super) const CARD: StageCard = StageCard {
 };
 
 /// Sends what is plain, and says which packets it left.
-pub(super) fn run(store: &mut BurstStore, arrival: Arrival, view: &TablesView<'_>) -> u64 {
+pub(super) fn run(
+    path: HeaderPath,
+    store: &mut BurstStore,
+    arrival: Arrival,
+    view: &TablesView<'_>,
+) -> u64 {
     let mut way = store.straightway();
-    let (ip4, ip6) = sort(&mut way, arrival.mac);
+    let Sorted { ip4, ip6, cut } = match path {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        HeaderPath::Avx512 => {
+            // SAFETY: the pipeline takes only paths that the CPU has.
+            #[allow(unsafe_code)]
+            let found = unsafe { simd::avx512::find(way.packets, arrival.mac, way.ip4, way.ip6) };
+            Sorted {
+                ip4: way.ip4.keep(found.ip4),
+                ip6: way.ip6.keep(found.ip6),
+                cut: found.cut,
+            }
+        }
+        _ => sort(&mut way, arrival.mac),
+    };
     let mut sent = 0;
     if ip4 != 0 {
         // What turns back to the port that it came by may be to be redirected (RFC 1812 5.2.7.2).
         let list = &mut *way.ip4;
         let fib = view.tables.ip4(view.guard, arrival.vrf);
         fib.lookup_bulk(view.guard, &list.addresses[..ip4], &mut list.answers[..ip4]);
-        sent |= forward::<V4>(way.packets, list.known(ip4), view, arrival.port, way.ports);
+        sent |= forward::<V4>(
+            way.packets,
+            cut,
+            list.known(ip4),
+            view,
+            arrival.port,
+            way.ports,
+        );
     }
     if ip6 != 0 {
         let list = &mut *way.ip6;
         let fib = view.tables.ip6(view.guard, arrival.vrf);
         fib.lookup_bulk(view.guard, &list.addresses[..ip6], &mut list.answers[..ip6]);
-        sent |= forward::<V6>(way.packets, list.known(ip6), view, PortId::NONE, way.ports);
+        sent |= forward::<V6>(
+            way.packets,
+            cut,
+            list.known(ip6),
+            view,
+            PortId::NONE,
+            way.ports,
+        );
     }
     let count = way.packets.len();
     let left = all(count) & !sent;
@@ -100,12 +133,12 @@ fn word(bytes: [u8; 8]) -> u64 {
 }
 
 /// Lists the plain packets of each family: unicast frames for `own` in one buffer each, with a
-/// header that breaks no rule and needs nothing special. Returns how many there are.
+/// header that breaks no rule and needs nothing special.
 #[inline]
-fn sort(way: &mut Straightway<'_>, own: Mac) -> (usize, usize) {
+fn sort(way: &mut Straightway<'_>, own: Mac) -> Sorted {
     let [a, b, c, d, e, f] = own.0;
     let own = word([a, b, c, d, e, f, 0, 0]) << 16;
-    let (mut ip4, mut ip6) = (0, 0);
+    let (mut ip4, mut ip6, mut cut) = (0, 0, 0);
     for (place, mbuf) in (0..BURST_MAX as u8).zip(&*way.packets) {
         let frame = mbuf.data();
         let Some(head) = frame.first_chunk::<HEADS>() else {
@@ -122,16 +155,31 @@ fn sort(way: &mut Straightway<'_>, own: Mac) -> (usize, usize) {
         // Type, version, header length.
         let kind = (eth >> 96) as u32;
         if kind & 0xff_ffff == 0x45_0008 {
-            if let Some((address, len)) = check4(head, mbuf) {
-                way.ip4.push(&mut ip4, place, address, len);
+            if let Some(plain) = check4(head, mbuf) {
+                cut |= u64::from(is_longer(mbuf, plain.len)) << place;
+                way.ip4.push(&mut ip4, place, plain);
             }
         } else if kind & 0xf0_ffff == 0x60_dd86
-            && let Some((address, len)) = check6(frame)
+            && let Some(plain) = check6(frame)
         {
-            way.ip6.push(&mut ip6, place, address, len);
+            cut |= u64::from(is_longer(mbuf, plain.len)) << place;
+            way.ip6.push(&mut ip6, place, plain);
         }
     }
-    (ip4, ip6)
+    Sorted { ip4, ip6, cut }
+}
+
+/// How many packets of each family are listed, and the places of those with bytes behind them.
+struct Sorted {
+    ip4: usize,
+    ip6: usize,
+    cut: u64,
+}
+
+/// Whether the frame goes on behind the IP packet.
+#[inline]
+fn is_longer(mbuf: &Mbuf, len: u16) -> bool {
+    mbuf.data_len() > L2 + usize::from(len)
 }
 
 /// The group bit of an address in the upper six bytes of a word.
@@ -140,9 +188,9 @@ const GROUP: u64 = 1 << 16;
 /// Bytes of a frame that hold what is rewritten; the shortest plain frame has them.
 const HEADS: usize = 34;
 
-/// Destination and length of an IPv4 packet that is plain, from the first bytes of its frame.
+/// What is known of an IPv4 packet if it is plain, from the first bytes of its frame.
 #[inline]
-fn check4(head: &[u8; HEADS], mbuf: &Mbuf) -> Option<(u32, u16)> {
+fn check4(head: &[u8; HEADS], mbuf: &Mbuf) -> Option<Plain<u32>> {
     const HEADER: usize = 20;
     let front = word(*head[L2..].first_chunk()?);
     let back = word(*head[L2 + 8..].first_chunk()?);
@@ -157,7 +205,16 @@ fn check4(head: &[u8; HEADS], mbuf: &Mbuf) -> Option<(u32, u16)> {
             RxChecksum::Unknown => is_right(front, back, to),
             said => said == RxChecksum::Good,
         };
-    plain.then_some((to.swap_bytes(), len))
+    // One hop less. RFC 1624 (eqn. 3): ~m + m' is 0xfeff for any word of TTL and protocol. All of it
+    // with the bytes turned round, which a sum does not mind.
+    let sum = u32::from(!(back >> 16) as u16) + 0xfffe;
+    let sum = u32::from(!(sum + (sum >> 16)) as u16);
+    let plain_word = sum << 16 | u32::from(back as u16).wrapping_sub(1) & 0xffff;
+    plain.then_some(Plain {
+        address: to.swap_bytes(),
+        len,
+        word: plain_word,
+    })
 }
 
 /// Whether a header of five words sums up (RFC 1071, to which the order of bytes is all one).
@@ -203,9 +260,9 @@ static NETS: [Net; 256] = {
     nets
 };
 
-/// Destination and length of an IPv6 packet that is plain.
+/// What is known of an IPv6 packet if it is plain.
 #[inline]
-fn check6(frame: &[u8]) -> Option<(u128, u16)> {
+fn check6(frame: &[u8]) -> Option<Plain<u128>> {
     const HEADER: usize = 40;
     const HOP_BY_HOP: u8 = 0;
     let head = frame.first_chunk::<{ L2 + HEADER }>()?;
@@ -220,7 +277,12 @@ fn check6(frame: &[u8]) -> Option<(u128, u16)> {
         && is_ordinary6(src.swap_bytes())
         && is_ordinary6((dst >> 64) as u64);
     // No overflow: not longer than the data of a buffer, which is a u16.
-    plain.then(|| (dst, payload + HEADER as u16))
+    plain.then(|| Plain {
+        address: dst,
+        len: payload + HEADER as u16,
+        // One hop less, in the upper byte.
+        word: ((front >> 32) as u32).wrapping_sub(1 << 24),
+    })
 }
 
 /// Neither in `::/64` nor in `fe00::/7`, by the upper half: no address with special meaning.
@@ -231,8 +293,8 @@ const fn is_ordinary6(high: u64) -> bool {
 
 /// What differs between IPv4 and IPv6 behind the lookup.
 trait Family {
-    /// One hop less.
-    fn lower(frame: &mut [u8; HEADS]);
+    /// Where the word with TTL or hop limit is in the frame.
+    const WORD_AT: usize;
 
     /// The hash of a flow over its packet.
     fn hash(packet: &[u8]) -> u32;
@@ -241,15 +303,7 @@ trait Family {
 struct V4;
 
 impl Family for V4 {
-    #[inline]
-    fn lower(frame: &mut [u8; HEADS]) {
-        let [.., ttl, _, high, low, _, _, _, _, _, _, _, _] = frame;
-        // RFC 1624 (eqn. 3): ~m + m' is 0xfeff for any word of TTL and protocol. All of it with the
-        // bytes turned round, which a sum does not mind.
-        let sum = u32::from(!u16::from_le_bytes([*high, *low])) + 0xfffe;
-        [*high, *low] = (!(sum + (sum >> 16)) as u16).to_le_bytes();
-        *ttl = ttl.wrapping_sub(1);
-    }
+    const WORD_AT: usize = L2 + 8;
 
     fn hash(packet: &[u8]) -> u32 {
         flow::hash4(packet)
@@ -259,10 +313,7 @@ impl Family for V4 {
 struct V6;
 
 impl Family for V6 {
-    #[inline]
-    fn lower(frame: &mut [u8; HEADS]) {
-        frame[21] = frame[21].wrapping_sub(1);
-    }
+    const WORD_AT: usize = L2 + 4;
 
     fn hash(packet: &[u8]) -> u32 {
         flow::hash6(packet)
@@ -275,14 +326,15 @@ impl Family for V6 {
 #[inline]
 fn forward<F: Family>(
     packets: &mut [Mbuf],
-    list: impl Iterator<Item = (u8, u16, NexthopIndex)>,
+    cut: u64,
+    list: impl Iterator<Item = (u8, u16, u32, NexthopIndex)>,
     view: &TablesView<'_>,
     except: PortId,
     ports: &mut [PortId; BURST_MAX],
 ) -> u64 {
     let mut sent = 0;
     let nexthops = view.tables.nexthops().of_burst(view.guard);
-    for (place, len, answer) in list {
+    for (place, len, word, answer) in list {
         let place = usize::from(place) % BURST_MAX;
         let Some(mbuf) = packets.get_mut(place) else {
             break;
@@ -295,7 +347,10 @@ fn forward<F: Family>(
         if adjacency.kind() != AdjacencyKind::Forward || len > adjacency.mtu() || port == except {
             continue;
         }
-        rewrite::<F>(mbuf, len, adjacency);
+        rewrite::<F>(mbuf, word, adjacency);
+        if cut >> place & 1 != 0 {
+            mbuf.cut_single(L2 as u16 + len);
+        }
         adjacency.mark_used();
         ports[place] = port;
         sent |= 1 << place;
@@ -318,15 +373,16 @@ fn member<'q, F: Family>(
     view.tables.nexthops().resolve(view.guard, nexthop, hash)
 }
 
-/// The new addresses, one hop less, and no padding; the type stays what it is.
+/// The new addresses, one hop less; the type stays what it is.
 #[inline]
-fn rewrite<F: Family>(mbuf: &mut Mbuf, len: u16, adjacency: &Adjacency) {
-    if let Some(frame) = mbuf.data_mut().first_chunk_mut() {
+fn rewrite<F: Family>(mbuf: &mut Mbuf, word: u32, adjacency: &Adjacency) {
+    if let Some(frame) = mbuf.data_mut().first_chunk_mut::<HEADS>() {
         let [new @ .., _, _] = *adjacency.rewrite();
         if let Some(addresses) = frame.first_chunk_mut() {
             *addresses = new;
         }
-        F::lower(frame);
+        if let Some(at) = frame[F::WORD_AT..].first_chunk_mut() {
+            *at = word.to_le_bytes();
+        }
     }
-    mbuf.cut_single(L2 as u16 + len);
 }

@@ -1,0 +1,75 @@
+//! The straight path's checks for several packets at a time, by what the CPU has. The plain path, in
+//! `straight`, is the reference: each other one lists the same packets.
+
+use std::fmt;
+
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+pub(super) mod avx512;
+
+/// Which instructions the straight path checks headers with. What becomes of a packet is the same.
+///
+/// ```
+/// use ironlane_dataplane::stage::HeaderPath;
+///
+/// assert!(HeaderPath::Plain.is_available());
+/// assert!(HeaderPath::fastest().is_available());
+/// assert_eq!(HeaderPath::Avx512.to_string(), "avx512");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderPath {
+    /// What every CPU of the architecture has: one packet after the other.
+    Plain,
+    /// Sixteen packets at a time: AVX-512 F, BW, VL.
+    Avx512,
+}
+
+impl HeaderPath {
+    /// All of them, the best last.
+    pub const ALL: [Self; 2] = [Self::Plain, Self::Avx512];
+
+    /// The name: in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this CPU has the instructions.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Plain => true,
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+            #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+            Self::Avx512 => false,
+        }
+    }
+
+    /// The fastest that this CPU has.
+    pub fn fastest() -> Self {
+        let mut available = Self::ALL.into_iter().filter(|path| path.is_available());
+        available.next_back().unwrap_or(Self::Plain)
+    }
+}
+
+impl fmt::Display for HeaderPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What was found of a burst: words with a bit for each place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found {
+    /// Plain IPv4.
+    pub(super) ip4: u64,
+    /// Plain IPv6.
+    pub(super) ip6: u64,
+    /// Of these, those with bytes behind the packet.
+    pub(super) cut: u64,
+}
