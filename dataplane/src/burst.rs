@@ -221,12 +221,12 @@ impl<K: Copy> PlainList<K> {
         *count = at + 1;
     }
 
-    /// Keeps what is at the places of the word `kept`, in order. Returns how many there are.
+    /// Keeps what is at the places of the word `kept`, in order.
     #[inline]
-    pub(crate) fn keep(&mut self, kept: u64) -> usize {
+    pub(crate) fn keep(&mut self, kept: u64) {
         if kept & kept.wrapping_add(1) == 0 {
             self.places = PLACES;
-            return kept.count_ones() as usize;
+            return;
         }
         let (mut left, mut count) = (kept, 0);
         while left != 0 {
@@ -240,7 +240,12 @@ impl<K: Copy> PlainList<K> {
             // Not behind `place`, so nothing is overwritten before it was read.
             self.push(&mut count, place as u8, plain); // below BURST_MAX, which is 64
         }
-        count
+    }
+
+    /// Place and length of the first `count`.
+    pub(crate) fn lens_by_place(&self, count: usize) -> impl Iterator<Item = (u8, u16)> + '_ {
+        let (places, lens) = (&self.places[..count], &self.lens[..count]);
+        places.iter().copied().zip(lens.iter().copied())
     }
 
     /// Place, length, word and answer of the first `count`.

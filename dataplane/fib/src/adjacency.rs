@@ -98,6 +98,8 @@ pub struct Adjacency {
     used: AtomicBool,
     port: PortId,
     mtu: u16,
+    /// The MTU where packets are forwarded, or 0.
+    limit: u16,
     rewrite: [u8; 14],
     glean_tat_ns: AtomicU64,
 }
@@ -112,6 +114,7 @@ impl Adjacency {
         Self {
             port,
             mtu,
+            limit: mtu,
             rewrite,
             ..Self::simple(AdjacencyKind::Forward)
         }
@@ -141,6 +144,7 @@ impl Adjacency {
             used: AtomicBool::new(false),
             port: PortId::NONE,
             mtu: u16::MAX,
+            limit: 0,
             rewrite: [0; 14],
             glean_tat_ns: AtomicU64::new(0),
         }
@@ -162,6 +166,13 @@ impl Adjacency {
     #[inline]
     pub const fn mtu(&self) -> u16 {
         self.mtu
+    }
+
+    /// The largest IP packet that is forwarded, in bytes: [`mtu`](Self::mtu) of a
+    /// [`Forward`](AdjacencyKind::Forward), and 0 of any other kind. One compare instead of two.
+    #[inline]
+    pub const fn forwards_up_to(&self) -> u16 {
+        self.limit
     }
 
     /// The Ethernet header to write: destination, source, and an EtherType of zero, which the
@@ -241,6 +252,7 @@ impl Clone for Adjacency {
             used: AtomicBool::new(self.is_used()),
             port: self.port,
             mtu: self.mtu,
+            limit: self.limit,
             rewrite: self.rewrite,
             // Relaxed: see `glean_admits`.
             glean_tat_ns: AtomicU64::new(self.glean_tat_ns.load(Ordering::Relaxed)),

@@ -15,13 +15,13 @@
 //! Cost on a Zen 5 (2026-11-26, ticks of a time stamp counter of 2.6 GHz, bursts of 64):
 //! see `docs/forwarding.md`.
 
-use ironlane_fib::{Adjacency, AdjacencyKind, NexthopIndex, PortId};
+use ironlane_fib::{Adjacency, NexthopIndex, PortId};
 use ironlane_packet::eth::Mac;
 use ironlane_packet::flow;
 
-use super::simd::{self, HeaderPath};
+use super::simd::{self, Found, HeaderPath};
 use super::{StageCard, TablesView};
-use crate::burst::{Arrival, BurstStore, Fate, Lane, Plain, Sole, Straightway};
+use crate::burst::{Arrival, BurstStore, Fate, Lane, Plain, PlainList, Sole, Straightway};
 use crate::eal::{BURST_MAX, Mbuf, RxChecksum};
 use crate::reason::StageId;
 
@@ -46,47 +46,40 @@ pub(super) fn run(
     view: &TablesView<'_>,
 ) -> u64 {
     let mut way = store.straightway();
-    let Sorted { ip4, ip6, cut } = match path {
+    let sorted = match path {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         HeaderPath::Avx512 => {
             // SAFETY: the pipeline takes only paths that the CPU has.
             #[allow(unsafe_code)]
             let found = unsafe { simd::avx512::find(way.packets, arrival.mac, way.ip4, way.ip6) };
-            Sorted {
-                ip4: way.ip4.keep(found.ip4),
-                ip6: way.ip6.keep(found.ip6),
-                cut: found.cut,
-            }
+            way.ip4.keep(found.ip4);
+            way.ip6.keep(found.ip6);
+            found
         }
         _ => sort(&mut way, arrival.mac),
     };
+    let (ip4, ip6) = (
+        sorted.ip4.count_ones() as usize,
+        sorted.ip6.count_ones() as usize,
+    );
     let mut sent = 0;
     if ip4 != 0 {
         // What turns back to the port that it came by may be to be redirected (RFC 1812 5.2.7.2).
         let list = &mut *way.ip4;
         let fib = view.tables.ip4(view.guard, arrival.vrf);
         fib.lookup_bulk(view.guard, &list.addresses[..ip4], &mut list.answers[..ip4]);
-        sent |= forward::<V4>(
-            way.packets,
-            cut,
-            list.known(ip4),
-            view,
-            arrival.port,
-            way.ports,
-        );
+        let missed = forward::<V4>(way.packets, list, ip4, view, arrival.port, way.ports);
+        sent |= sorted.ip4 & !missed;
     }
     if ip6 != 0 {
         let list = &mut *way.ip6;
         let fib = view.tables.ip6(view.guard, arrival.vrf);
         fib.lookup_bulk(view.guard, &list.addresses[..ip6], &mut list.answers[..ip6]);
-        sent |= forward::<V6>(
-            way.packets,
-            cut,
-            list.known(ip6),
-            view,
-            PortId::NONE,
-            way.ports,
-        );
+        let missed = forward::<V6>(way.packets, list, ip6, view, PortId::NONE, way.ports);
+        sent |= sorted.ip6 & !missed;
+    }
+    if sent & sorted.cut != 0 {
+        cut(&mut way, ip4, ip6, sent & sorted.cut);
     }
     let count = way.packets.len();
     let left = all(count) & !sent;
@@ -135,10 +128,11 @@ fn word(bytes: [u8; 8]) -> u64 {
 /// Lists the plain packets of each family: unicast frames for `own` in one buffer each, with a
 /// header that breaks no rule and needs nothing special.
 #[inline]
-fn sort(way: &mut Straightway<'_>, own: Mac) -> Sorted {
+fn sort(way: &mut Straightway<'_>, own: Mac) -> Found {
     let [a, b, c, d, e, f] = own.0;
     let own = word([a, b, c, d, e, f, 0, 0]) << 16;
-    let (mut ip4, mut ip6, mut cut) = (0, 0, 0);
+    let (mut ip4, mut ip6) = (0, 0);
+    let mut found = Found::default();
     for (place, mbuf) in (0..BURST_MAX as u8).zip(&*way.packets) {
         let frame = mbuf.data();
         let Some(head) = frame.first_chunk::<HEADS>() else {
@@ -156,24 +150,19 @@ fn sort(way: &mut Straightway<'_>, own: Mac) -> Sorted {
         let kind = (eth >> 96) as u32;
         if kind & 0xff_ffff == 0x45_0008 {
             if let Some(plain) = check4(head, mbuf) {
-                cut |= u64::from(is_longer(mbuf, plain.len)) << place;
+                found.cut |= u64::from(is_longer(mbuf, plain.len)) << place;
+                found.ip4 |= 1 << place;
                 way.ip4.push(&mut ip4, place, plain);
             }
         } else if kind & 0xf0_ffff == 0x60_dd86
             && let Some(plain) = check6(frame)
         {
-            cut |= u64::from(is_longer(mbuf, plain.len)) << place;
+            found.cut |= u64::from(is_longer(mbuf, plain.len)) << place;
+            found.ip6 |= 1 << place;
             way.ip6.push(&mut ip6, place, plain);
         }
     }
-    Sorted { ip4, ip6, cut }
-}
-
-/// How many packets of each family are listed, and the places of those with bytes behind them.
-struct Sorted {
-    ip4: usize,
-    ip6: usize,
-    cut: u64,
+    found
 }
 
 /// Whether the frame goes on behind the IP packet.
@@ -293,6 +282,9 @@ const fn is_ordinary6(high: u64) -> bool {
 
 /// What differs between IPv4 and IPv6 behind the lookup.
 trait Family {
+    /// What a destination is.
+    type Address: Copy;
+
     /// Where the word with TTL or hop limit is in the frame.
     const WORD_AT: usize;
 
@@ -303,6 +295,7 @@ trait Family {
 struct V4;
 
 impl Family for V4 {
+    type Address = u32;
     const WORD_AT: usize = L2 + 8;
 
     fn hash(packet: &[u8]) -> u32 {
@@ -313,6 +306,7 @@ impl Family for V4 {
 struct V6;
 
 impl Family for V6 {
+    type Address = u128;
     const WORD_AT: usize = L2 + 4;
 
     fn hash(packet: &[u8]) -> u32 {
@@ -321,20 +315,22 @@ impl Family for V6 {
 }
 
 /// Rewrites what a list of packets of one family holds, where the nexthop is one to forward to and
-/// the packet not too big for it, by any port but `except`. Returns the places of those, whose ports
-/// it notes.
-#[inline]
+/// the packet not too big for it, by any port but `except`, and notes their ports. Returns the places
+/// of the others.
+///
+/// A function of its own: in its caller the loop would have too few registers.
+#[inline(never)]
 fn forward<F: Family>(
     packets: &mut [Mbuf],
-    cut: u64,
-    list: impl Iterator<Item = (u8, u16, u32, NexthopIndex)>,
+    list: &PlainList<F::Address>,
+    count: usize,
     view: &TablesView<'_>,
     except: PortId,
     ports: &mut [PortId; BURST_MAX],
 ) -> u64 {
-    let mut sent = 0;
+    let mut missed = 0;
     let nexthops = view.tables.nexthops().of_burst(view.guard);
-    for (place, len, word, answer) in list {
+    for (place, len, word, answer) in list.known(count) {
         let place = usize::from(place) % BURST_MAX;
         let Some(mbuf) = packets.get_mut(place) else {
             break;
@@ -344,18 +340,28 @@ fn forward<F: Family>(
             None => member::<F>(mbuf, len, answer, view),
         };
         let port = adjacency.port();
-        if adjacency.kind() != AdjacencyKind::Forward || len > adjacency.mtu() || port == except {
+        if len > adjacency.forwards_up_to() || port == except {
+            missed |= 1 << place;
             continue;
         }
         rewrite::<F>(mbuf, word, adjacency);
-        if cut >> place & 1 != 0 {
-            mbuf.cut_single(L2 as u16 + len);
-        }
         adjacency.mark_used();
         ports[place] = port;
-        sent |= 1 << place;
     }
-    sent
+    missed
+}
+
+/// Takes off what is behind the packets at these places.
+#[inline(never)]
+fn cut(way: &mut Straightway<'_>, ip4: usize, ip6: usize, longer: u64) {
+    let lens = way.ip4.lens_by_place(ip4).chain(way.ip6.lens_by_place(ip6));
+    for (place, len) in lens {
+        if longer >> place & 1 != 0
+            && let Some(mbuf) = way.packets.get_mut(usize::from(place))
+        {
+            mbuf.cut_single(L2 as u16 + len);
+        }
+    }
 }
 
 /// The adjacency of a nexthop that is a group, or none.
