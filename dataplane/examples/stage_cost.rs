@@ -1,7 +1,7 @@
 //! What the stages cost: ticks of the time stamp counter a packet, stage by stage, for bursts of one
 //! kind that are hot in the cache. No port takes part; `tx` is the handing out of the packets alone.
 //!
-//!     cargo run --release -p ironlane-dataplane --example stage_cost [BURST]
+//!     cargo run --release -p ironlane-dataplane --example stage_cost [BURST [plain|avx512]]
 //!
 //! Needs no hugepages and no privileges. Compare runs on one machine only.
 
@@ -10,7 +10,9 @@ use std::sync::Arc;
 use ironlane_dataplane::burst::{Arrival, BurstStore, Outlet};
 use ironlane_dataplane::eal::{DATA_ROOM, Eal, EalConfig, Mbuf, MbufBatch, Mempool, ticks};
 use ironlane_dataplane::reason::{DropReason, PuntReason, StageId};
-use ironlane_dataplane::stage::{JoinedGroups, Pipeline, StageMeter, TablesView};
+use ironlane_dataplane::stage::{
+    HeaderPath, JoinedGroups, Pipeline, PipelineConfig, StageMeter, TablesView,
+};
 use ironlane_fib::{Adjacency, AdjacencyKind, PortId, Tables, VrfId, Writer};
 use ironlane_packet::eth::{EthFields, EtherType, Mac};
 use ironlane_packet::ip4::Ip4Fields;
@@ -134,7 +136,12 @@ fn main() {
             .expect("room");
     }
     let mut reader = Domain::register(&domain).expect("a place for a reader");
-    let pipeline = Pipeline::default();
+    let wanted = std::env::args().nth(2);
+    let mut paths = HeaderPath::ALL.into_iter();
+    let pipeline = Pipeline::new(PipelineConfig {
+        headers: wanted.and_then(|name| paths.find(|path| path.name() == name)),
+        ..PipelineConfig::default()
+    });
     let arrival = Arrival {
         port: PortId(0),
         mac: OWN,

@@ -48,7 +48,7 @@ pub(super) fn run(
     let mut way = store.straightway();
     let sorted = match path {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        HeaderPath::Avx512 => {
+        HeaderPath::Avx512 if way.packets.len() >= simd::FEWEST => {
             // SAFETY: the pipeline takes only paths that the CPU has.
             #[allow(unsafe_code)]
             let found = unsafe { simd::avx512::find(way.packets, arrival.mac, way.ip4, way.ip6) };

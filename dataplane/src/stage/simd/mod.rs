@@ -63,6 +63,9 @@ impl fmt::Display for HeaderPath {
     }
 }
 
+/// Packets from which on it pays to check several at a time: a group costs the same, full or not.
+pub(super) const FEWEST: usize = 12;
+
 /// What was found of a burst: words with a bit for each place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Found {
