@@ -189,6 +189,7 @@ pub(crate) struct Plain<K> {
 }
 
 /// All places, in order.
+#[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(dead_code))]
 const PLACES: [u8; BURST_MAX] = {
     let mut places = [0; BURST_MAX];
     let mut place = 0;
@@ -223,6 +224,7 @@ impl<K: Copy> PlainList<K> {
 
     /// Keeps what is at the places of the word `kept`, in order.
     #[inline]
+    #[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(dead_code))]
     pub(crate) fn keep(&mut self, kept: u64) {
         if kept & kept.wrapping_add(1) == 0 {
             self.places = PLACES;

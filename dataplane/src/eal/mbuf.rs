@@ -44,6 +44,7 @@ impl Mbuf {
 
     /// The pointers of a burst, to read from while it is borrowed.
     #[inline]
+    #[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(dead_code))]
     pub(crate) fn as_raw(burst: &[Self]) -> &[*const c::rte_mbuf] {
         // SAFETY: an `Mbuf` is a transparent pointer.
         unsafe { slice::from_raw_parts(burst.as_ptr().cast(), burst.len()) }

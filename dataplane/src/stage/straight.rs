@@ -19,7 +19,7 @@ use ironlane_fib::{Adjacency, NexthopIndex, PortId};
 use ironlane_packet::eth::Mac;
 use ironlane_packet::flow;
 
-use super::simd::{self, Found, HeaderPath};
+use super::simd::{Found, HeaderPath};
 use super::{StageCard, TablesView};
 use crate::burst::{Arrival, BurstStore, Fate, Lane, Plain, PlainList, Sole, Straightway};
 use crate::eal::{BURST_MAX, Mbuf, RxChecksum};
@@ -48,10 +48,11 @@ pub(super) fn run(
     let mut way = store.straightway();
     let sorted = match path {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        HeaderPath::Avx512 if way.packets.len() >= simd::FEWEST => {
+        HeaderPath::Avx512 if way.packets.len() >= super::simd::FEWEST => {
             // SAFETY: the pipeline takes only paths that the CPU has.
             #[allow(unsafe_code)]
-            let found = unsafe { simd::avx512::find(way.packets, arrival.mac, way.ip4, way.ip6) };
+            let found =
+                unsafe { super::simd::avx512::find(way.packets, arrival.mac, way.ip4, way.ip6) };
             way.ip4.keep(found.ip4);
             way.ip6.keep(found.ip6);
             found

@@ -64,6 +64,7 @@ impl fmt::Display for HeaderPath {
 }
 
 /// Packets from which on it pays to check several at a time: a group costs the same, full or not.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
 pub(super) const FEWEST: usize = 12;
 
 /// What was found of a burst: words with a bit for each place.
