@@ -19,7 +19,7 @@ use ironlane_fib::{Adjacency, NexthopIndex, PortId};
 use ironlane_packet::eth::Mac;
 use ironlane_packet::flow;
 
-use super::simd::{Found, HeaderPath};
+use super::simd::{self, Found, HeaderPath};
 use super::{StageCard, TablesView};
 use crate::burst::{Arrival, BurstStore, Fate, Lane, Plain, PlainList, Sole, Straightway};
 use crate::eal::{BURST_MAX, Mbuf, RxChecksum};
@@ -46,18 +46,9 @@ pub(super) fn run(
     view: &TablesView<'_>,
 ) -> u64 {
     let mut way = store.straightway();
-    let sorted = match path {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        HeaderPath::Avx512 if way.packets.len() >= super::simd::FEWEST => {
-            // SAFETY: the pipeline takes only paths that the CPU has.
-            #[allow(unsafe_code)]
-            let found =
-                unsafe { super::simd::avx512::find(way.packets, arrival.mac, way.ip4, way.ip6) };
-            way.ip4.keep(found.ip4);
-            way.ip6.keep(found.ip6);
-            found
-        }
-        _ => sort(&mut way, arrival.mac),
+    let sorted = match simd::find(path, &mut way, arrival.mac) {
+        Some(found) => found,
+        None => sort(&mut way, arrival.mac),
     };
     let (ip4, ip6) = (
         sorted.ip4.count_ones() as usize,

@@ -1,10 +1,15 @@
 //! The straight path's checks for several packets at a time, by what the CPU has. The plain path, in
 //! `straight`, is the reference: each other one lists the same packets.
+#![allow(unsafe_code)] // code for certain CPUs
 
 use std::fmt;
 
+use ironlane_packet::eth::Mac;
+
+use crate::burst::Straightway;
+
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-pub(super) mod avx512;
+mod avx512;
 
 /// Which instructions the straight path checks headers with. What becomes of a packet is the same.
 ///
@@ -65,7 +70,25 @@ impl fmt::Display for HeaderPath {
 
 /// Packets from which on it pays to check several at a time: a group costs the same, full or not.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-pub(super) const FEWEST: usize = 12;
+const FEWEST: usize = 12;
+
+/// Lists the plain packets of a burst by a path other than the plain one; `None` where that one is to do it.
+/// The CPU has the instructions of the path.
+#[inline]
+#[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(unused_variables))]
+pub(super) fn find(path: HeaderPath, way: &mut Straightway<'_>, own: Mac) -> Option<Found> {
+    match path {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        HeaderPath::Avx512 if way.packets.len() >= FEWEST => {
+            // SAFETY: the pipeline takes only paths that the CPU has.
+            let found = unsafe { avx512::find(way.packets, own, way.ip4, way.ip6) };
+            way.ip4.keep(found.ip4);
+            way.ip6.keep(found.ip6);
+            Some(found)
+        }
+        _ => None,
+    }
+}
 
 /// What was found of a burst: words with a bit for each place.
 #[derive(Clone, Copy, Debug, Default)]

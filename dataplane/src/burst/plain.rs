@@ -1,0 +1,140 @@
+//! What the straight path works on: lists of the plain packets of a burst, by family.
+
+use ironlane_fib::{NexthopIndex, PortId};
+
+use super::Fate;
+use crate::eal::{BURST_MAX, Mbuf};
+
+/// The plain packets of one family. What a list holds beyond its end, which is kept apart from it, is
+/// left from bursts before: nothing is cleared.
+#[derive(Debug)]
+pub(crate) struct PlainList<K> {
+    /// Places in the burst.
+    pub(crate) places: [u8; BURST_MAX],
+    /// Lengths of the IP packets.
+    pub(crate) lens: [u16; BURST_MAX],
+    /// The word that holds TTL or hop limit, as it will be sent, the first byte the lowest.
+    pub(crate) words: [u32; BURST_MAX],
+    /// Destinations, host order.
+    pub(crate) addresses: [K; BURST_MAX],
+    /// What the lookup answers.
+    pub(crate) answers: [NexthopIndex; BURST_MAX],
+}
+
+/// What is known of a plain packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain<K> {
+    /// Destination, host order.
+    pub(crate) address: K,
+    /// Length of the IP packet.
+    pub(crate) len: u16,
+    /// See [`PlainList::words`].
+    pub(crate) word: u32,
+}
+
+/// All places, in order.
+#[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(dead_code))]
+const PLACES: [u8; BURST_MAX] = {
+    let mut places = [0; BURST_MAX];
+    let mut place = 0;
+    while place < BURST_MAX {
+        places[place] = place as u8; // below BURST_MAX, which is 64
+        place += 1;
+    }
+    places
+};
+
+impl<K: Copy> PlainList<K> {
+    pub(super) const fn new(nowhere: K) -> Self {
+        Self {
+            places: [0; BURST_MAX],
+            lens: [0; BURST_MAX],
+            words: [0; BURST_MAX],
+            addresses: [nowhere; BURST_MAX],
+            answers: [NexthopIndex::NONE; BURST_MAX],
+        }
+    }
+
+    /// Adds a packet behind the first `count`, each of another place of the burst.
+    #[inline]
+    pub(crate) fn push(&mut self, count: &mut usize, place: u8, plain: Plain<K>) {
+        let at = *count % BURST_MAX;
+        self.places[at] = place;
+        self.lens[at] = plain.len;
+        self.words[at] = plain.word;
+        self.addresses[at] = plain.address;
+        *count = at + 1;
+    }
+
+    /// Keeps what is at the places of the word `kept`, in order.
+    #[inline]
+    #[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(dead_code))]
+    pub(crate) fn keep(&mut self, kept: u64) {
+        if kept & kept.wrapping_add(1) == 0 {
+            self.places = PLACES;
+            return;
+        }
+        let (mut left, mut count) = (kept, 0);
+        while left != 0 {
+            let place = left.trailing_zeros() as usize % BURST_MAX;
+            left &= left - 1;
+            let plain = Plain {
+                address: self.addresses[place],
+                len: self.lens[place],
+                word: self.words[place],
+            };
+            // Not behind `place`, so nothing is overwritten before it was read.
+            self.push(&mut count, place as u8, plain); // below BURST_MAX, which is 64
+        }
+    }
+
+    /// Place and length of the first `count`.
+    pub(crate) fn lens_by_place(&self, count: usize) -> impl Iterator<Item = (u8, u16)> + '_ {
+        let (places, lens) = (&self.places[..count], &self.lens[..count]);
+        places.iter().copied().zip(lens.iter().copied())
+    }
+
+    /// Place, length, word and answer of the first `count`.
+    #[inline]
+    pub(crate) fn known(
+        &self,
+        count: usize,
+    ) -> impl Iterator<Item = (u8, u16, u32, NexthopIndex)> + '_ {
+        let of_packet = self.places[..count].iter().zip(&self.lens[..count]);
+        let of_packet = of_packet.zip(&self.words[..count]);
+        let lists = of_packet.zip(&self.answers[..count]);
+        lists.map(|(((&place, &len), &word), &answer)| (place, len, word, answer))
+    }
+
+    /// Sum of the lengths of the first `count`.
+    #[inline]
+    pub(crate) fn len_bytes(&self, count: usize) -> usize {
+        let lens = self.lens[..count].iter();
+        lens.map(|&len| u32::from(len)).sum::<u32>() as usize
+    }
+}
+
+/// All packets of a burst leave by one port, each in one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sole {
+    pub(crate) port: PortId,
+    /// Of all packets.
+    pub(crate) bytes: u64,
+}
+
+/// What the straight path works on.
+#[derive(Debug)]
+pub(crate) struct Straightway<'s> {
+    /// The packets of the burst.
+    pub(crate) packets: &'s mut [Mbuf],
+    /// Their fates, left from bursts before until they are set.
+    pub(crate) fates: &'s mut [Fate; BURST_MAX],
+    /// Room for the list of IPv4 packets.
+    pub(crate) ip4: &'s mut PlainList<u32>,
+    /// Room for the list of IPv6 packets.
+    pub(crate) ip6: &'s mut PlainList<u128>,
+    /// Ports of those that are sent.
+    pub(crate) ports: &'s mut [PortId; BURST_MAX],
+    /// The port that all leave by, to be set.
+    pub(crate) sole: &'s mut Option<Sole>,
+}
