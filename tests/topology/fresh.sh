@@ -3,7 +3,7 @@
 #
 # The kernel sees none of the traffic that lcores forward, so to it every neighbour falls idle. A neighbour
 # in use is kept fresh all the same, long after the kernel would have let it grow stale, and not one packet
-# goes by the kernel; one that nobody uses any more is left to age.
+# goes by the kernel; about one that nobody uses any more the kernel is not asked.
 . "$(dirname "$0")/lib.sh"
 topology h0:p0 h1:p1
 start_ironlane '[neighbour]' 'refresh_interval_s = 1'
@@ -27,7 +27,13 @@ confirmed() { # ADDRESS SECONDS: when the neighbour answered last
     ago=$(ip -n "$ROUTER" -s -j neigh show to "$1" dev p1 | jq '.[0].confirmed')
     [ "$ago" -le "$2" ] || { echo "$ago s ago"; return 1; }
 }
-state_is() { ip -n "$ROUTER" neigh show to "$1" dev p1 | grep -q "$2"; }
+# What the kernel itself does with an idle entry is its own matter: other hosts may keep it fresh.
+rests() { # nobody was asked about in three looks
+    local before
+    before=$(probes)
+    sleep 3
+    [ "$(probes)" = "$before" ]
+}
 no_loss() { # FAMILY
     kill -INT "$1" && wait "$1" 2>/dev/null
     grep -q ' 0% packet loss' "$2" || { cat "$2"; return 1; }
@@ -50,7 +56,6 @@ ok 'the adjacency still forwards, IPv6' adjacency_is 2001:db8:1::2 forward
 ok 'no packet was lost, IPv4' no_loss "$PING4" "$RUN/ping4"
 ok 'no packet was lost, IPv6' no_loss "$PING6" "$RUN/ping6"
 ok 'none went by the kernel' [ "$(punted glean)" = "$gleans" ]
-# Not so IPv6: two kernels that look after each other's entries never let them rest.
-wait_for 'a neighbour out of use grows stale, IPv4' state_is 10.1.0.2 STALE
+wait_for 'the kernel is asked no more' rests
 ok 'kernel and fast path agree' wait_until 10 verified
 ok 'every packet is accounted for' identity_holds
