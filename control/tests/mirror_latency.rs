@@ -7,10 +7,8 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use ironlane_control::netlink::{MirrorOptions, kernel_rib_in};
-use ironlane_fib::VrfId;
+use ironlane_control::netlink::MirrorOptions;
 use ironlane_rcu::Domain;
-use ironlane_rib::Family;
 use mirror::{AUDIT_DELAY, World, allowed, compare};
 use rtnetlink::RouteMessageBuilder;
 
@@ -101,86 +99,6 @@ fn one_route_is_visible_within_a_millisecond() {
     );
     assert!(inside.count >= ROUNDS as u64 * 9 / 10, "{inside:?}");
     assert!(inside.p50_ns < 1_000_000, "{inside:?}");
-}
-
-#[test]
-fn a_list_of_many_routes_is_read_and_written_at_speed() {
-    if !allowed() {
-        return;
-    }
-    let count: u32 = std::env::var("IRONLANE_ROUTES")
-        .ok()
-        .map_or(50_000, |text| text.parse().unwrap());
-    let world = world();
-    let mut commands = String::new();
-    for number in 0..count {
-        let gateway = ["192.0.2.2", "198.51.100.2", "192.0.2.3"][number as usize % 3];
-        let prefix = Ipv4Addr::from_bits((20 << 24) + (number << 8));
-        writeln!(commands, "route add {prefix}/24 via {gateway}").unwrap();
-    }
-    let start = Instant::now();
-    world.r.batch(&commands);
-    let added = start.elapsed();
-    let routes = |world: &World| {
-        world
-            .handle
-            .with_blocking(|state| state.rib.route_count(Family::Ip4))
-            .unwrap()
-    };
-    world.wait_for("all routes", || routes(&world) >= count as usize);
-    println!(
-        "{count} routes by ip -batch: {added:?}, in the tables after {:?}",
-        start.elapsed()
-    );
-
-    let start = Instant::now();
-    world.r.run("ip -4 route show table all > /dev/null");
-    println!("ip route show: {:?}", start.elapsed());
-    let start = Instant::now();
-    let bare = bare_dump(&world);
-    println!("bare dump: {bare} bytes in {:?}", start.elapsed());
-    let start = Instant::now();
-    let fresh = kernel_rib_in(Some(&world.r.path()), VrfId::DEFAULT, Vec::new()).unwrap();
-    println!("dump into a fresh RIB: {:?}", start.elapsed());
-    assert!(fresh.route_count(Family::Ip4) >= count as usize);
-    let start = Instant::now();
-    world.handle.with_blocking(|state| state.resync()).unwrap();
-    assert!(world.handle.synchronised(mirror::LIMIT * 5).unwrap());
-    println!("resync of the mirror: {:?}", start.elapsed());
-    world.settle("many routes");
-    let start = Instant::now();
-    world.r.ip("route flush proto boot");
-    world.wait_for("none", || routes(&world) < 100);
-    println!("flushed: {:?}", start.elapsed());
-}
-
-/// Reads the list of IPv4 routes and throws it away: what any dump costs at least.
-fn bare_dump(world: &World) -> usize {
-    let path = world.r.path();
-    let inside = std::thread::spawn(move || {
-        let file = std::fs::File::open(path).unwrap();
-        nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-        let mut socket = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_ROUTE).unwrap();
-        socket.bind_auto().unwrap();
-        let mut request = [0u8; 28];
-        request[0] = 28;
-        request[4] = 26; // RTM_GETROUTE
-        request[6..8].copy_from_slice(&0x301u16.to_ne_bytes());
-        request[16] = 2;
-        socket
-            .send_to(&request, &netlink_sys::SocketAddr::new(0, 0), 0)
-            .unwrap();
-        let (mut buffer, mut total) = (vec![0u8; 1 << 20], 0);
-        loop {
-            let len = socket.recv(&mut &mut buffer[..], 0).unwrap();
-            total += len;
-            // NLMSG_DONE
-            if buffer[4] == 3 || len == 20 || buffer[len - 20 + 4] == 3 && buffer[len - 20] == 20 {
-                return total;
-            }
-        }
-    });
-    inside.join().unwrap()
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn many_routes_are_followed_and_listed_at_speed() {
     }
     let count: u32 = std::env::var("IRONLANE_ROUTES")
         .ok()
-        .map_or(20_000, |text| text.parse().unwrap());
+        .map_or(50_000, |text| text.parse().unwrap());
     let world = World::with(MirrorOptions {
         audit_delay: Duration::from_secs(3600),
         audit_interval: None,
@@ -165,4 +165,11 @@ fn many_routes_are_followed_and_listed_at_speed() {
     });
     println!("{line}");
     assert_eq!(world.status().totals.swept, 0);
+    world.settle("many routes");
+
+    let start = Instant::now();
+    world.r.ip("route flush proto boot");
+    world.wait_for("none", || routes() < 100);
+    let line = json!({ "name": "flush", "routes": count, "s": start.elapsed().as_secs_f64() });
+    println!("{line}");
 }

@@ -215,18 +215,26 @@ mod memory {
             }
         }
 
+        /// # Safety
+        /// None is needed: unsafe as the one that it stands in for is.
         pub(in crate::trie) unsafe fn head(&self, unit: u32) -> u64 {
             self.heads[unit as usize / 2].load(Ordering::Relaxed)
         }
 
+        /// # Safety
+        /// None is needed: unsafe as the one that it stands in for is.
         pub(in crate::trie) unsafe fn word(&self, unit: u32, place: usize) -> Word {
             Word::from_raw(self.words[2 * unit as usize + 2 + place].load(Ordering::Acquire))
         }
 
+        /// # Safety
+        /// None is needed: unsafe as the one that it stands in for is.
         pub(in crate::trie) unsafe fn store(&self, unit: u32, place: usize, word: Word) {
             self.words[2 * unit as usize + 2 + place].store(word.raw(), Ordering::Release);
         }
 
+        /// # Safety
+        /// None is needed: unsafe as the one that it stands in for is.
         pub(in crate::trie) unsafe fn fill(&self, unit: u32, head: u64, words: &[Word]) {
             self.heads[unit as usize / 2].store(head, Ordering::Relaxed);
             for (place, word) in words.iter().enumerate() {
