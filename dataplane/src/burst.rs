@@ -11,7 +11,7 @@ mod plain;
 
 use std::mem;
 
-use ironlane_fib::{Adjacency, PortId, VrfId};
+use ironlane_fib::{PortId, Resolved, VrfId};
 use ironlane_packet::eth::Mac;
 use ironlane_packet::ip4::Ip4;
 use ironlane_packet::ip6::Ip6;
@@ -157,6 +157,7 @@ pub struct Arrival {
 pub struct BurstStore {
     packets: MbufBatch,
     info: [Info; BURST_MAX],
+    hops: [Option<Resolved>; BURST_MAX],
     fates: [Fate; BURST_MAX],
     lanes: [LaneList; Lane::COUNT],
     ip4: PlainList<u32>,
@@ -190,7 +191,7 @@ pub trait Outlet {
 }
 
 impl BurstStore {
-    /// An empty store, about 4 KiB.
+    /// An empty store, about 6 KiB.
     pub const fn new() -> Self {
         Self {
             packets: MbufBatch::new(),
@@ -200,6 +201,7 @@ impl BurstStore {
                 ip_len: 0,
                 dst4: 0,
             }; BURST_MAX],
+            hops: [None; BURST_MAX],
             fates: [Fate::Undecided; BURST_MAX],
             lanes: [LaneList::EMPTY; Lane::COUNT],
             ip4: PlainList::new(0),
@@ -255,11 +257,10 @@ impl BurstStore {
     }
 }
 
-/// A burst in the stages. `'q` is the quiescent period: adjacencies cannot be kept beyond it.
+/// A burst in the stages.
 #[derive(Debug)]
 pub struct Burst<'q> {
     store: &'q mut BurstStore,
-    adjacencies: [Option<&'q Adjacency>; BURST_MAX],
     arrival: Arrival,
 }
 
@@ -275,14 +276,11 @@ impl<'q> Burst<'q> {
         for place in 0..store.packets.len() {
             if left >> place & 1 != 0 {
                 store.fates[place] = Fate::Undecided;
+                store.hops[place] = None;
                 frames.push(place as u8); // below BURST_MAX, which is 64
             }
         }
-        Self {
-            store,
-            adjacencies: [None; BURST_MAX],
-            arrival,
-        }
+        Self { store, arrival }
     }
 
     /// Where the burst came from.
@@ -321,12 +319,12 @@ impl<'q> Burst<'q> {
 
     /// One packet, to look at and to rewrite.
     #[inline]
-    pub(crate) fn packet(&mut self, place: u8) -> Packet<'_, 'q> {
+    pub(crate) fn packet(&mut self, place: u8) -> Packet<'_> {
         let place = usize::from(place);
         Packet {
             mbuf: &mut self.store.packets.as_mut_slice()[place],
             info: &mut self.store.info[place],
-            adjacency: &mut self.adjacencies[place],
+            hop: &mut self.store.hops[place],
             arrival: self.arrival,
         }
     }
@@ -366,7 +364,7 @@ impl<'q> Burst<'q> {
         &mut self,
         lane: Lane,
         next: Lane,
-        mut judge: impl FnMut(&mut Packet<'_, 'q>) -> Verdict,
+        mut judge: impl FnMut(&mut Packet<'_>) -> Verdict,
     ) {
         let list = self.take(lane);
         for &place in list.places() {
@@ -378,18 +376,18 @@ impl<'q> Burst<'q> {
 
 /// One packet of a burst, as stages see it.
 #[derive(Debug)]
-pub(crate) struct Packet<'p, 'q> {
+pub(crate) struct Packet<'p> {
     /// The buffers.
     pub(crate) mbuf: &'p mut Mbuf,
     /// What is known so far.
     pub(crate) info: &'p mut Info,
-    /// What the lookup found; `None` before it.
-    pub(crate) adjacency: &'p mut Option<&'q Adjacency>,
+    /// What the lookup found, good for this burst alone; `None` before it.
+    pub(crate) hop: &'p mut Option<Resolved>,
     /// Where it came from.
     pub(crate) arrival: Arrival,
 }
 
-impl Packet<'_, '_> {
+impl Packet<'_> {
     /// Bytes from the network header on, as far as the first segment goes: after classify
     /// that is the whole packet or at least 128 bytes of it.
     #[inline]

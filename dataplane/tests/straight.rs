@@ -297,16 +297,32 @@ impl World {
         (ends, met)
     }
 
+    /// The slots that were marked as used since the last call.
+    fn take_used(&mut self) -> Vec<NexthopIndex> {
+        let guard = self.reader.read();
+        let nexthops = self.tables.nexthops().of_burst(&guard);
+        let all = (0..).map_while(NexthopIndex::from_raw).take(1024);
+        all.filter(|&index| nexthops.take_used(index)).collect()
+    }
+
     /// Carries the burst all ways, long apart so that policers have forgotten, and compares.
     #[track_caller]
     fn compare(&mut self, frames: &[Frame], now_ns: &mut u64) -> (Ends, Met) {
         *now_ns += 1 << 40;
         let (by_stages, _) = self.carry(0, frames, *now_ns);
+        let used = self.take_used();
         let mut last = None;
         for way in 1..self.ways.len() {
             *now_ns += 1 << 40;
             let (straight, met) = self.carry(way, frames, *now_ns);
             assert_eq!(straight.all.len(), frames.len());
+            assert_eq!(self.take_used(), used, "way {way}: marks");
+            // With the marks still set plain bursts take the short way.
+            self.carry(way, frames, *now_ns + (1 << 39));
+            let (again, _) = self.carry(way, frames, *now_ns + (2 << 39));
+            assert_eq!(again.all, straight.all, "way {way}, once more");
+            assert_eq!(self.take_used(), used, "way {way}: marks, once more");
+            *now_ns += 2 << 39;
             for ((a, b), frame) in straight.all.iter().zip(&by_stages.all).zip(frames) {
                 assert_eq!(a, b, "way {way}, {frame:02x?}");
             }

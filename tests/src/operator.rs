@@ -45,7 +45,7 @@ impl Operator {
         self.writer.add_vrf(port.vrf);
         for &net in &port.addresses {
             let local = Adjacency::simple(AdjacencyKind::Local);
-            self.set(port.vrf, IpNet::from(net.addr()), local.clone());
+            self.set(port.vrf, IpNet::from(net.addr()), local);
             if net.prefix_len() == net.max_prefix_len() {
                 continue;
             }

@@ -279,7 +279,7 @@ pub fn traffic_marks_its_adjacency_as_used() {
         let nexthop = tables
             .ip4(&guard, ironlane_fib::VrfId::DEFAULT)
             .lookup(&guard, 0xcb00_7109);
-        tables.nexthops().resolve(&guard, nexthop, 0).take_used()
+        tables.nexthops().of_burst(&guard).take_used(nexthop)
     };
     assert!(!used(&mut dp));
     let frame = dp.frame("p0").ip4(HOST4, FAR4).udp(1, 2);

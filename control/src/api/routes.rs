@@ -264,8 +264,8 @@ impl Slots<'_> {
     }
 
     fn adjacency(&self, index: NexthopIndex) -> Option<proto::Adjacency> {
-        let nexthop = self.tables.nexthops().get(self.guard, index)?;
-        let NexthopRef::Adjacency(live) = nexthop else {
+        let nexthops = self.tables.nexthops().of_burst(self.guard);
+        let NexthopRef::Adjacency(live) = nexthops.get(index)? else {
             return None;
         };
         let view = self.view(index).and_then(|view| view.members.first());
@@ -296,7 +296,7 @@ impl Slots<'_> {
             },
             source_mac: mac(live.src_mac()),
             destination_mac: mac(live.dst_mac()),
-            used: live.is_used(),
+            used: nexthops.is_used(index),
         })
     }
 

@@ -86,8 +86,9 @@ impl Refresher {
 
     fn used(&mut self, rib: &Rib, tables: &Tables) -> Vec<(HopSlot, AdjacencyKind)> {
         let guard = self.reader.read();
-        let take = |hop: HopSlot| match tables.nexthops().get(&guard, hop.index) {
-            Some(NexthopRef::Adjacency(adjacency)) if adjacency.take_used() => {
+        let nexthops = tables.nexthops().of_burst(&guard);
+        let take = |hop: HopSlot| match nexthops.get(hop.index) {
+            Some(NexthopRef::Adjacency(adjacency)) if nexthops.take_used(hop.index) => {
                 Some((hop, adjacency.kind()))
             }
             _ => None,

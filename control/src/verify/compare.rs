@@ -234,10 +234,10 @@ fn matches(
     found: Option<NexthopRef<'_>>,
 ) -> bool {
     match (expected, found) {
-        (Expected::Adjacency(expected), Some(NexthopRef::Adjacency(found))) => expected == found,
+        (Expected::Adjacency(expected), Some(NexthopRef::Adjacency(found))) => *expected == found,
         (Expected::Group(expected), Some(NexthopRef::Group(found))) => {
             let member = |m: &ironlane_fib::Member| match nexthops.get(guard, m.nexthop)? {
-                NexthopRef::Adjacency(adjacency) => Some(sort_key(adjacency, m.weight)),
+                NexthopRef::Adjacency(adjacency) => Some(sort_key(&adjacency, m.weight)),
                 NexthopRef::Group(_) => None,
             };
             let Some(mut found_keys) = found
@@ -266,7 +266,7 @@ type SortKey = (u8, u16, u16, [u8; 14], u16);
 /// All that a packet sees of an adjacency, and its weight.
 fn sort_key(adjacency: &Adjacency, weight: u16) -> SortKey {
     let (kind, port) = (adjacency.kind() as u8, adjacency.port().0);
-    (kind, port, adjacency.mtu(), *adjacency.rewrite(), weight)
+    (kind, port, adjacency.mtu(), adjacency.rewrite(), weight)
 }
 
 #[cfg(test)]

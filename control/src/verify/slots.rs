@@ -110,7 +110,7 @@ pub(super) fn check(
 fn judge(written: &Nexthop, found: Option<NexthopRef<'_>>) -> Option<Object> {
     match (written, found) {
         (Nexthop::Adjacency(written), Some(NexthopRef::Adjacency(found))) => {
-            if written == found {
+            if *written == found {
                 None
             } else if written.kind() == found.kind() {
                 Some(Object::Adjacency)
@@ -147,7 +147,7 @@ fn describe(
         })
         .unwrap_or_default();
     let expected = match written {
-        Nexthop::Adjacency(adjacency) => NexthopRef::Adjacency(adjacency),
+        Nexthop::Adjacency(adjacency) => NexthopRef::Adjacency(*adjacency),
         Nexthop::Group(group) => NexthopRef::Group(group),
     };
     let found = tables.nexthops().get(guard, index);

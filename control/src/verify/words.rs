@@ -64,11 +64,11 @@ impl Names {
     ) -> String {
         match found {
             None => "an empty slot".into(),
-            Some(NexthopRef::Adjacency(adjacency)) => self.adjacency(adjacency),
+            Some(NexthopRef::Adjacency(adjacency)) => self.adjacency(&adjacency),
             Some(NexthopRef::Group(group)) => {
                 let words = group.members().iter().map(|member| {
                     let hop = match nexthops.get(guard, member.nexthop) {
-                        Some(NexthopRef::Adjacency(adjacency)) => self.adjacency(adjacency),
+                        Some(NexthopRef::Adjacency(adjacency)) => self.adjacency(&adjacency),
                         Some(NexthopRef::Group(_)) => "a group".into(),
                         None => "an empty slot".into(),
                     };

@@ -62,20 +62,20 @@ fn in_runs<K: Copy + Ord + Debug>(
 
 fn sorted(expected: &Expected) -> Vec<(Adjacency, u16)> {
     match expected {
-        Expected::Adjacency(adjacency) => vec![(adjacency.clone(), 1)],
+        Expected::Adjacency(adjacency) => vec![(*adjacency, 1)],
         Expected::Group(members) => in_order(members.clone()),
     }
 }
 
 fn in_order(mut members: Vec<(Adjacency, u16)>) -> Vec<(Adjacency, u16)> {
-    members.sort_by_key(|(a, weight)| (a.port().0, *a.rewrite(), a.kind(), a.mtu(), *weight));
+    members.sort_by_key(|(a, weight)| (a.port().0, a.rewrite(), a.kind(), a.mtu(), *weight));
     members
 }
 
 fn content(tables: &Tables, guard: &Guard<'_>, index: NexthopIndex) -> Vec<(Adjacency, u16)> {
     match tables.nexthops().get(guard, index) {
         None => Vec::new(),
-        Some(NexthopRef::Adjacency(adjacency)) => vec![(adjacency.clone(), 1)],
+        Some(NexthopRef::Adjacency(adjacency)) => vec![(adjacency, 1)],
         Some(NexthopRef::Group(group)) => {
             let member = |member: &ironlane_fib::Member| {
                 let inner = content(tables, guard, member.nexthop).into_iter().next();
@@ -110,5 +110,6 @@ pub fn lookup(tables: &Tables, guard: &Guard<'_>, address: IpAddr) -> Vec<Adjace
 /// Marks the adjacency as lcores do.
 pub fn mark_used(tables: &Tables, guard: &Guard<'_>, address: IpAddr) {
     let index = index_of(tables, guard, address);
-    tables.nexthops().resolve(guard, index, 0).mark_used();
+    let hop = tables.nexthops().resolve(guard, index, 0).index;
+    tables.nexthops().of_burst(guard).mark_used(hop);
 }

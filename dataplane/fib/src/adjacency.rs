@@ -1,7 +1,6 @@
-//! What is done with a packet, in one cache line.
+//! What is done with a packet.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::PortId;
 
@@ -78,11 +77,9 @@ impl fmt::Display for AdjacencyKind {
 }
 
 /// The end of a lookup: a kind, and for [`Forward`](AdjacencyKind::Forward) all that is needed to
-/// send the packet. One cache line.
-///
-/// What a packet sees of it never changes: a new adjacency is published in the nexthop's slot
-/// and the old one retired. Only two fields are written by lcores: the mark that traffic uses
-/// it, and the state of the glean policer.
+/// send the packet. A plain value: how it is kept for lcores is told in
+/// [`Nexthops`](crate::Nexthops), which also has what lcores note about one: the mark that traffic
+/// uses it, and the state of its policer.
 ///
 /// ```
 /// use ironlane_fib::{Adjacency, AdjacencyKind, PortId};
@@ -90,33 +87,25 @@ impl fmt::Display for AdjacencyKind {
 /// let adjacency = Adjacency::forward(PortId(1), 1500, [2, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 1]);
 /// assert_eq!(adjacency.kind(), AdjacencyKind::Forward);
 /// assert_eq!(adjacency.rewrite()[..6], [2, 0, 0, 0, 0, 9]);
-/// assert_eq!(size_of_val(&adjacency), 64);
 /// ```
-#[repr(C, align(64))]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Adjacency {
-    kind: AdjacencyKind,
-    used: AtomicBool,
-    port: PortId,
-    mtu: u16,
-    /// The MTU where packets are forwarded, or 0.
-    limit: u16,
-    rewrite: [u8; 14],
-    glean_tat_ns: AtomicU64,
+    pub(crate) kind: AdjacencyKind,
+    pub(crate) port: PortId,
+    pub(crate) mtu: u16,
+    pub(crate) dst_mac: Mac,
+    pub(crate) src_mac: Mac,
 }
-
-const _: () = assert!(size_of::<Adjacency>() == 64 && align_of::<Adjacency>() == 64);
 
 impl Adjacency {
     /// Sends by `port`, to `dst_mac` from `src_mac`. `mtu` is that of the IP packet.
     pub const fn forward(port: PortId, mtu: u16, dst_mac: Mac, src_mac: Mac) -> Self {
-        let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (dst_mac, src_mac);
-        let rewrite = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, 0, 0];
         Self {
+            kind: AdjacencyKind::Forward,
             port,
             mtu,
-            limit: mtu,
-            rewrite,
-            ..Self::simple(AdjacencyKind::Forward)
+            dst_mac,
+            src_mac,
         }
     }
 
@@ -141,12 +130,10 @@ impl Adjacency {
     pub const fn simple(kind: AdjacencyKind) -> Self {
         Self {
             kind,
-            used: AtomicBool::new(false),
             port: PortId::NONE,
             mtu: u16::MAX,
-            limit: 0,
-            rewrite: [0; 14],
-            glean_tat_ns: AtomicU64::new(0),
+            dst_mac: [0; 6],
+            src_mac: [0; 6],
         }
     }
 
@@ -168,107 +155,24 @@ impl Adjacency {
         self.mtu
     }
 
-    /// The largest IP packet that is forwarded, in bytes: [`mtu`](Self::mtu) of a
-    /// [`Forward`](AdjacencyKind::Forward), and 0 of any other kind. One compare instead of two.
-    #[inline]
-    pub const fn forwards_up_to(&self) -> u16 {
-        self.limit
-    }
-
     /// The Ethernet header to write: destination, source, and an EtherType of zero, which the
     /// stage replaces by that of the packet.
     #[inline]
-    pub const fn rewrite(&self) -> &[u8; 14] {
-        &self.rewrite
+    pub const fn rewrite(&self) -> [u8; 14] {
+        let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (self.dst_mac, self.src_mac);
+        [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, 0, 0]
     }
 
     /// Destination address of the rewrite.
-    pub fn dst_mac(&self) -> Mac {
-        self.rewrite[..6].try_into().expect("six bytes")
+    pub const fn dst_mac(&self) -> Mac {
+        self.dst_mac
     }
 
     /// Source address of the rewrite.
-    pub fn src_mac(&self) -> Mac {
-        self.rewrite[6..12].try_into().expect("six bytes")
-    }
-
-    /// Notes that traffic uses this adjacency, so that its neighbour is kept fresh. Lcores; a
-    /// store only where the mark is not set, so that the line stays shared between caches.
-    #[inline]
-    pub fn mark_used(&self) {
-        // Relaxed, as in `take_used`: a hint that guards no data.
-        if !self.used.load(Ordering::Relaxed) {
-            self.used.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether traffic used it since the last call; clears the mark. Control.
-    pub fn take_used(&self) -> bool {
-        // Relaxed: see `mark_used`. A mark that is set meanwhile is seen by the next call.
-        self.used.load(Ordering::Relaxed) && self.used.swap(false, Ordering::Relaxed)
-    }
-
-    /// Whether traffic used it since the mark was last cleared.
-    pub fn is_used(&self) -> bool {
-        // Relaxed: see `mark_used`.
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// Whether one more packet may go to the kernel, at most `burst` at once and then one each
-    /// `interval_ns`: a policer by GCRA (ITU-T I.371), shared by all lcores.
-    ///
-    /// ```
-    /// # use ironlane_fib::{Adjacency, PortId};
-    /// let glean = Adjacency::glean(PortId(0), 1500);
-    /// let at = |now_ns| glean.glean_admits(now_ns, 1_000, 2);
-    /// assert_eq!([at(5), at(6), at(7)], [true, true, false]);
-    /// assert_eq!([at(1_006), at(1_007)], [true, false]);
-    /// ```
-    pub fn glean_admits(&self, now_ns: u64, interval_ns: u64, burst: u32) -> bool {
-        let tolerance_ns = interval_ns.saturating_mul(u64::from(burst));
-        // Relaxed: the arrival time is all there is; it orders nothing else.
-        let admitted =
-            self.glean_tat_ns
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tat_ns| {
-                    let next_ns = tat_ns.max(now_ns).saturating_add(interval_ns);
-                    (next_ns - now_ns <= tolerance_ns).then_some(next_ns)
-                });
-        admitted.is_ok()
-    }
-
-    /// The same adjacency with other rewrite bytes.
-    pub(crate) fn with_rewrite(&self, rewrite: [u8; 14]) -> Self {
-        Self {
-            rewrite,
-            ..self.clone()
-        }
+    pub const fn src_mac(&self) -> Mac {
+        self.src_mac
     }
 }
-
-impl Clone for Adjacency {
-    fn clone(&self) -> Self {
-        Self {
-            kind: self.kind,
-            used: AtomicBool::new(self.is_used()),
-            port: self.port,
-            mtu: self.mtu,
-            limit: self.limit,
-            rewrite: self.rewrite,
-            // Relaxed: see `glean_admits`.
-            glean_tat_ns: AtomicU64::new(self.glean_tat_ns.load(Ordering::Relaxed)),
-        }
-    }
-}
-
-/// Equal in what a packet sees: not in marks and policer state.
-impl PartialEq for Adjacency {
-    fn eq(&self, other: &Self) -> bool {
-        (self.kind, self.port, self.mtu, self.rewrite)
-            == (other.kind, other.port, other.mtu, other.rewrite)
-    }
-}
-
-impl Eq for Adjacency {}
 
 impl fmt::Debug for Adjacency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -278,7 +182,7 @@ impl fmt::Debug for Adjacency {
             debug.field("port", &self.port.0).field("mtu", &self.mtu);
         }
         if self.kind == AdjacencyKind::Forward {
-            debug.field("rewrite", &format_args!("{:02x?}", self.rewrite));
+            debug.field("rewrite", &format_args!("{:02x?}", self.rewrite()));
         }
         debug.finish()
     }
@@ -306,7 +210,7 @@ mod tests {
         let (dst_mac, src_mac) = ([0x02, 1, 2, 3, 4, 5], [0x02, 6, 7, 8, 9, 10]);
         let adjacency = Adjacency::forward(PortId(4), 9000, dst_mac, src_mac);
         assert_eq!(
-            *adjacency.rewrite(),
+            adjacency.rewrite(),
             [2, 1, 2, 3, 4, 5, 2, 6, 7, 8, 9, 10, 0, 0]
         );
         assert_eq!(
@@ -314,38 +218,5 @@ mod tests {
             (dst_mac, src_mac)
         );
         assert_eq!((adjacency.port(), adjacency.mtu()), (PortId(4), 9000));
-    }
-
-    #[test]
-    fn a_mark_is_taken_once() {
-        let adjacency = Adjacency::simple(AdjacencyKind::Forward);
-        assert!(!adjacency.take_used());
-        adjacency.mark_used();
-        adjacency.mark_used();
-        assert!(adjacency.is_used() && adjacency.take_used() && !adjacency.take_used());
-    }
-
-    #[test]
-    fn equality_ignores_marks_and_policer() {
-        let (one, other) = (
-            Adjacency::glean(PortId(1), 1500),
-            Adjacency::glean(PortId(1), 1500),
-        );
-        one.mark_used();
-        assert!(one.glean_admits(10, 1_000, 1) && !one.glean_admits(10, 1_000, 1));
-        assert_eq!(one, other);
-        assert!(one.clone().is_used() && !one.clone().glean_admits(10, 1_000, 1));
-        assert_ne!(one, Adjacency::glean(PortId(2), 1500));
-    }
-
-    #[test]
-    fn the_policer_survives_a_clock_that_stands_still_or_ends() {
-        let glean = Adjacency::glean(PortId(0), 1500);
-        assert!(
-            !glean.glean_admits(0, 1_000, 0),
-            "a burst of none admits none"
-        );
-        assert!(glean.glean_admits(u64::MAX, 1_000, 1));
-        assert!(glean.glean_admits(0, 0, 1) || !glean.glean_admits(0, 0, 1));
     }
 }

@@ -15,6 +15,11 @@ pub enum FibError {
     /// More than 2^20 - 1 nexthops, counting those whose grace period is not over.
     #[error("all {} nexthop slots are taken; remove nexthops that no route uses", NexthopIndex::LIMIT - 1)]
     NexthopsExhausted,
+    /// Adjacencies differ in more than their neighbours' addresses in too many ways.
+    #[error(
+        "adjacencies have {0} combinations of port, MTU and source address already; use fewer MTUs"
+    )]
+    EgressesExhausted(usize),
     /// More nodes than the lookup structure can number.
     #[error("the lookup structure is full at {0} nodes; the route is not installed")]
     NodesExhausted(usize),

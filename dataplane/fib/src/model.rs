@@ -68,8 +68,11 @@ impl Setup {
             for _ in 0..2 {
                 let burst = reader.read();
                 let index = tables.ip4(&burst, vrf).lookup(&burst, address);
-                let met = tables.nexthops().resolve(&burst, index, 0).dst_mac()[0];
+                let hop = tables.nexthops().resolve(&burst, index, 0);
+                let met = hop.dst_mac()[0];
                 assert!(right.contains(&met), "met {met} (index {index})");
+                assert_eq!(hop.src_mac(), hop.dst_mac(), "slot and row are of one hop");
+                tables.nexthops().of_burst(&burst).mark_used(index);
             }
         });
         change(&mut writer);
@@ -291,6 +294,24 @@ fn a_replaced_nexthop_is_met_before_or_after() {
                 .replace_nexthop(only, hop(2).into())
                 .expect("it exists");
             writer.reclaim();
+        });
+    });
+}
+
+/// The model checker has four rows: here the third change takes the last, and those behind it wait for
+/// readers of the ones before.
+#[test]
+fn a_row_is_reused_behind_the_last_packet() {
+    model(|| {
+        let mut setup = Setup::new();
+        let only = setup.hop(1);
+        setup.route(0x1000_0000, 4, only);
+        setup.race(0x1000_0001, &[1, 2, 3, 4, 5], move |writer| {
+            for number in 2..=5 {
+                writer
+                    .replace_nexthop(only, hop(number).into())
+                    .expect("it exists");
+            }
         });
     });
 }

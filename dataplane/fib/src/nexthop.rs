@@ -1,14 +1,21 @@
 //! The nexthop table: slots that stay for a nexthop's life, each one atomic word.
-#![allow(unsafe_code)] // slots hold pointers to what is published in them
+#![allow(unsafe_code)] // slots hold pointers to the groups that are published in them
+
+mod word;
+
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use std::fmt;
-use std::ptr::NonNull;
+use std::ops::Deref;
 
-use ironlane_rcu::primitive::{Arc, AtomicPtr, AtomicU32, Ordering};
+use ironlane_rcu::primitive::{Arc, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use ironlane_rcu::{Domain, Guard, Retirer};
 
+use crate::egress::{Egress, Egresses};
 use crate::zeroed::zeroed_slice;
 use crate::{Adjacency, AdjacencyKind, Group, NexthopIndex};
+pub use word::SlotWord;
 
 /// A nexthop, as it is given to the [`Writer`](crate::Writer).
 ///
@@ -16,7 +23,7 @@ use crate::{Adjacency, AdjacencyKind, Group, NexthopIndex};
 /// use ironlane_fib::{Adjacency, AdjacencyKind, Nexthop};
 ///
 /// let local = Adjacency::simple(AdjacencyKind::Local);
-/// assert_eq!(Nexthop::from(local.clone()), Nexthop::Adjacency(local));
+/// assert_eq!(Nexthop::from(local), Nexthop::Adjacency(local));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Nexthop {
@@ -44,12 +51,12 @@ impl From<Group> for Nexthop {
 /// use ironlane_fib::{Adjacency, AdjacencyKind, Nexthop, NexthopRef};
 ///
 /// let local = Adjacency::simple(AdjacencyKind::Local);
-/// assert_eq!(NexthopRef::Adjacency(&local).to_owned(), Nexthop::from(local));
+/// assert_eq!(NexthopRef::Adjacency(local).to_owned(), Nexthop::from(local));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NexthopRef<'q> {
     /// A single hop, or a verdict.
-    Adjacency(&'q Adjacency),
+    Adjacency(Adjacency),
     /// Several single hops by weight.
     Group(&'q Group),
 }
@@ -58,15 +65,37 @@ impl NexthopRef<'_> {
     /// A copy that outlives the burst.
     pub fn to_owned(self) -> Nexthop {
         match self {
-            Self::Adjacency(adjacency) => Nexthop::Adjacency(adjacency.clone()),
+            Self::Adjacency(adjacency) => Nexthop::Adjacency(adjacency),
             Self::Group(group) => Nexthop::Group(group.clone()),
         }
     }
 }
 
-/// Marks, in the lowest bit of a slot's word, a pointer to a group. Both types are aligned to
-/// more than that, and so the type costs no further load.
-const GROUP: usize = 1;
+/// The single hop that a packet goes by, and its slot.
+///
+/// ```
+/// use ironlane_fib::{Adjacency, AdjacencyKind, NexthopIndex, Resolved};
+///
+/// let none = Adjacency::simple(AdjacencyKind::NoRoute);
+/// let resolved = Resolved { index: NexthopIndex::NONE, adjacency: none };
+/// assert_eq!(resolved.kind(), AdjacencyKind::NoRoute);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolved {
+    /// The slot; of a group, that of the member.
+    pub index: NexthopIndex,
+    /// What is done with the packet.
+    pub adjacency: Adjacency,
+}
+
+impl Deref for Resolved {
+    type Target = Adjacency;
+
+    #[inline]
+    fn deref(&self) -> &Adjacency {
+        &self.adjacency
+    }
+}
 
 /// How many slots there are: address space for all, memory for the pages that are used.
 #[cfg(not(any(loom, miri)))]
@@ -76,6 +105,10 @@ const SLOTS: usize = 8;
 
 /// The slots of all nexthops, read by lcores. An index is that of a slot; what the slot holds
 /// can change with every burst.
+///
+/// The word of a slot is an adjacency or a pointer to a group. An adjacency is packed: the address of
+/// the neighbour, the mark of use, and the number of a row that says all else and that many
+/// adjacencies share. So a table of 64 k neighbours is half a megabyte, each of them one load away.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -101,6 +134,9 @@ const SLOTS: usize = 8;
 /// ```
 pub struct Nexthops {
     slots: Box<[AtomicPtr<()>]>,
+    egresses: Egresses,
+    /// By slot: when a packet would arrive that keeps to its policer's rate, in nanoseconds.
+    policers: Box<[AtomicU64]>,
     /// One more than the largest index that was ever used, for walkers.
     end: AtomicU32,
     domain: Arc<Domain>,
@@ -108,14 +144,14 @@ pub struct Nexthops {
 
 impl Nexthops {
     pub(crate) fn new(domain: &Arc<Domain>) -> Self {
-        let slots = zeroed_slice(SLOTS);
         let this = Self {
-            slots,
+            slots: zeroed_slice(SLOTS),
+            egresses: Egresses::new(),
+            policers: zeroed_slice(SLOTS),
             end: AtomicU32::new(0),
             domain: Arc::clone(domain),
         };
-        let no_route = Adjacency::simple(AdjacencyKind::NoRoute);
-        this.publish(NexthopIndex::NONE, Nexthop::Adjacency(no_route));
+        this.publish(NexthopIndex::NONE, NO_ROUTE.into(), NO_ROUTE_ROW);
         this
     }
 
@@ -124,29 +160,23 @@ impl Nexthops {
     /// An empty slot, an index beyond the table, an empty group and a group within a group all
     /// resolve to the adjacency of slot 0, which is [`AdjacencyKind::NoRoute`].
     ///
-    /// Lcores; one dependent load for a single hop, three for a group.
+    /// Lcores; two dependent loads for a single hop, four for a group.
     ///
     /// # Panics
     /// If the guard is of another domain, which would protect nothing.
     #[inline]
-    pub fn resolve<'q>(
-        &'q self,
-        guard: &'q Guard<'_>,
-        index: NexthopIndex,
-        flow_hash: u32,
-    ) -> &'q Adjacency {
-        match self.get(guard, index) {
-            Some(NexthopRef::Adjacency(adjacency)) => adjacency,
-            Some(NexthopRef::Group(group)) => {
-                let member = group
-                    .select(flow_hash)
-                    .and_then(|member| self.get(guard, member));
-                match member {
-                    Some(NexthopRef::Adjacency(adjacency)) => adjacency,
-                    _ => self.no_route(guard),
-                }
-            }
-            None => self.no_route(guard),
+    pub fn resolve(&self, guard: &Guard<'_>, index: NexthopIndex, flow_hash: u32) -> Resolved {
+        let member = match self.get(guard, index) {
+            Some(NexthopRef::Adjacency(adjacency)) => return Resolved { index, adjacency },
+            Some(NexthopRef::Group(group)) => group.select(flow_hash),
+            None => None,
+        };
+        match member.and_then(|member| Some((member, self.get(guard, member)?))) {
+            Some((index, NexthopRef::Adjacency(adjacency))) => Resolved { index, adjacency },
+            _ => Resolved {
+                index: NexthopIndex::NONE,
+                adjacency: NO_ROUTE,
+            },
         }
     }
 
@@ -158,7 +188,7 @@ impl Nexthops {
     #[inline]
     pub fn of_burst<'q>(&'q self, guard: &'q Guard<'_>) -> BurstNexthops<'q> {
         self.check(guard);
-        BurstNexthops { slots: &self.slots }
+        BurstNexthops { table: self }
     }
 
     #[inline]
@@ -189,28 +219,29 @@ impl Nexthops {
         indexes.filter_map(|index| Some((index, self.get(guard, index)?)))
     }
 
-    #[cold]
-    fn no_route<'q>(&'q self, guard: &'q Guard<'_>) -> &'q Adjacency {
-        match self.get(guard, NexthopIndex::NONE) {
-            Some(NexthopRef::Adjacency(adjacency)) => adjacency,
-            _ => unreachable!("slot 0 holds an adjacency from `new` to `drop`"),
-        }
-    }
-
     /// How many nexthops there may be, `NONE` included.
     pub(crate) fn capacity(&self) -> usize {
         self.slots.len()
     }
 
-    /// Puts a nexthop in a slot that is empty and that nobody else writes.
-    pub(crate) fn publish(&self, index: NexthopIndex, nexthop: Nexthop) {
-        let old = self.swap(index, into_word(nexthop));
+    /// Puts a nexthop in a slot that is empty and that nobody else writes. `row` is for all of an
+    /// adjacency but the neighbour's address: one that no reader can be led to, or that has the same
+    /// in it.
+    pub(crate) fn publish(&self, index: NexthopIndex, nexthop: Nexthop, row: u16) {
+        let old = self.swap(index, self.word(nexthop, row));
         debug_assert!(old.is_null(), "nexthop {index} was in use");
     }
 
-    /// Puts another nexthop in a slot and retires the one before.
-    pub(crate) fn replace(&self, index: NexthopIndex, nexthop: Nexthop, retirer: &mut Retirer) {
-        self.retire(self.swap(index, into_word(nexthop)), retirer);
+    /// Puts another nexthop in a slot and retires the one before. `row` as in
+    /// [`publish`](Self::publish).
+    pub(crate) fn replace(
+        &self,
+        index: NexthopIndex,
+        nexthop: Nexthop,
+        row: u16,
+        retirer: &mut Retirer,
+    ) {
+        self.retire(self.swap(index, self.word(nexthop, row)), retirer);
     }
 
     /// Empties a slot that no lookup can answer any more.
@@ -218,8 +249,20 @@ impl Nexthops {
         self.retire(self.swap(index, std::ptr::null_mut()), retirer);
     }
 
+    fn word(&self, nexthop: Nexthop, row: u16) -> *mut () {
+        match nexthop {
+            Nexthop::Adjacency(adjacency) => {
+                self.egresses.set(row, Egress::of(&adjacency));
+                word::of_adjacency(adjacency.dst_mac, row)
+            }
+            Nexthop::Group(group) => word::of_group(Box::into_raw(Box::new(group))),
+        }
+    }
+
     fn swap(&self, index: NexthopIndex, word: *mut ()) -> *mut () {
-        // Release pairs with the Acquire in `get`.
+        // Relaxed: a packet that meets the policer of the nexthop before counts for one of them.
+        self.policers[index.slot()].store(0, Ordering::Relaxed);
+        // Release pairs with the Acquire in `get` and `word`: row and group are complete.
         let old = self.slots[index.slot()].swap(word, Ordering::AcqRel);
         // Release pairs with the Acquire in `iter`.
         self.end.fetch_max(index.raw() + 1, Ordering::Release);
@@ -231,25 +274,25 @@ impl Nexthops {
             retirer.serves(&self.domain),
             "the retirer is of another RCU domain"
         );
-        let untagged = word.map_addr(|address| address & !GROUP);
-        let Some(pointer) = NonNull::new(untagged) else {
-            return;
-        };
-        match word.addr() & GROUP {
-            // SAFETY: of type Group by the tag, from a Box, just swapped out by us.
-            GROUP => unsafe { retirer.retire_raw(pointer.cast::<Group>()) },
-            // SAFETY: of type Adjacency by the tag, from a Box, just swapped out by us.
-            _ => unsafe { retirer.retire_raw(pointer.cast::<Adjacency>()) },
+        if let Some(group) = word::group(word) {
+            // SAFETY: from a Box in `word`, just swapped out by us.
+            unsafe { retirer.retire_raw(group) };
         }
     }
 }
+
+/// What slot 0 always holds.
+pub(crate) const NO_ROUTE: Adjacency = Adjacency::simple(AdjacencyKind::NoRoute);
+
+/// The row of slot 0.
+pub(crate) const NO_ROUTE_ROW: u16 = 0;
 
 /// The slots of all nexthops during one burst. Made by [`Nexthops::of_burst`].
 ///
 /// ```
 /// use std::sync::Arc;
 ///
-/// use ironlane_fib::{AdjacencyKind, NexthopIndex, NexthopRef, Tables};
+/// use ironlane_fib::{AdjacencyKind, NexthopIndex, NexthopRef, SlotWord, Tables};
 /// use ironlane_rcu::Domain;
 ///
 /// let domain = Domain::new();
@@ -257,55 +300,142 @@ impl Nexthops {
 /// let mut reader = Domain::register(&domain)?;
 /// let burst = reader.read();
 /// let nexthops = tables.nexthops().of_burst(&burst);
-/// nexthops.prefetch(NexthopIndex::NONE);
-/// assert!(nexthops.single(NexthopIndex::NONE).is_some());
 /// let Some(NexthopRef::Adjacency(adjacency)) = nexthops.get(NexthopIndex::NONE) else {
 ///     unreachable!("always there");
 /// };
 /// assert_eq!(adjacency.kind(), AdjacencyKind::NoRoute);
+/// let word = nexthops.word(NexthopIndex::NONE);
+/// assert_eq!(nexthops.egress(word).port(), adjacency.port());
+/// let mut words = [SlotWord::EMPTY; 2];
+/// assert!(nexthops.words(&[NexthopIndex::NONE; 2], &mut words).is_none(), "not in use");
+/// assert_eq!(words, [word; 2]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy)]
 pub struct BurstNexthops<'q> {
-    /// Of tables whose domain protects them for `'q`.
-    slots: &'q [AtomicPtr<()>],
+    /// Its domain protects it for `'q`.
+    table: &'q Nexthops,
 }
 
 impl<'q> BurstNexthops<'q> {
     /// What a slot holds; `None` for an empty slot.
     #[inline]
     pub fn get(&self, index: NexthopIndex) -> Option<NexthopRef<'q>> {
-        // Acquire pairs with the Release in `swap`: the object is complete.
-        let word = self.slots.get(index.slot())?.load(Ordering::Acquire);
+        // Acquire pairs with the Release in `swap`: group or row are complete.
+        let word = self.table.slots.get(index.slot())?.load(Ordering::Acquire);
+        let packed = SlotWord::of(word);
+        if packed.is_adjacency() {
+            let adjacency = self.egress(packed).to_neighbour(packed.dst_mac_bits());
+            return Some(NexthopRef::Adjacency(adjacency));
+        }
         // SAFETY: published by `swap`, and freed by a retirer of this domain (checked there)
         // after the burst of the guard that `of_burst` checked and that `'q` borrows, or by `Drop`,
         // when the table is unborrowed.
-        unsafe { view(word) }
+        word::group(word).map(|group| NexthopRef::Group(unsafe { group.as_ref() }))
     }
 
-    /// The adjacency in a slot; `None` for an empty slot and for a group. Costs one compare where
-    /// [`get`](Self::get) has two.
+    /// The word of a slot, which tells all of an adjacency together with its
+    /// [`egress`](Self::egress); it says nothing of a group, nor is there anything in an empty slot.
+    /// Lcores; one load.
     #[inline]
-    pub fn single(&self, index: NexthopIndex) -> Option<&'q Adjacency> {
-        // Acquire pairs with the Release in `swap`: the object is complete.
-        let word = self.slots.get(index.slot())?.load(Ordering::Acquire);
-        // With the tag as its sign, a word above zero is an adjacency: addresses of objects have the
-        // upper bit clear.
-        if word.addr().rotate_right(1) as isize <= 0 {
-            return None;
-        }
-        // SAFETY: as in `get`; neither null nor tagged, so of type Adjacency.
-        Some(unsafe { &*word.cast::<Adjacency>() })
+    pub fn word(&self, index: NexthopIndex) -> SlotWord {
+        let slot = self.table.slots.get(index.slot());
+        // Acquire as in `get`.
+        slot.map_or(SlotWord::EMPTY, |slot| {
+            SlotWord::of(slot.load(Ordering::Acquire))
+        })
     }
 
-    /// Asks for the cache line of what a slot holds, without waiting for it. Lcores, some packets
-    /// before [`get`](Self::get); costs the load of the slot.
+    /// The words of slots, as many as there is room for, and what they have in common if all are
+    /// adjacencies of one row with the mark of use. Lcores; loads that do not wait for each other.
     #[inline]
-    pub fn prefetch(&self, index: NexthopIndex) {
-        if let Some(slot) = self.slots.get(index.slot()) {
-            // Relaxed: a hint; what is read is loaded again by `get`.
-            crate::prefetch::prefetch(slot.load(Ordering::Relaxed).cast_const());
+    pub fn words(&self, indexes: &[NexthopIndex], words: &mut [SlotWord]) -> Option<Egress> {
+        let mut common = word::Common::default();
+        for (word, &index) in words.iter_mut().zip(indexes) {
+            *word = self.word(index);
+            common.add(*word);
         }
+        common.one_row_in_use().map(|word| self.egress(word))
+    }
+
+    /// What an adjacency has in common with others. Of a word that is none: of any adjacency.
+    #[inline]
+    pub fn egress(&self, word: SlotWord) -> Egress {
+        self.table.egresses.get(word.row())
+    }
+
+    /// Notes that traffic uses an adjacency, so that its neighbour is kept fresh. Lcores; a store only
+    /// where the mark is not set, so that the line stays shared between caches. Nothing happens to a
+    /// group.
+    #[inline]
+    pub fn mark_used(&self, index: NexthopIndex) {
+        if let Some(slot) = self.table.slots.get(index.slot()) {
+            // Relaxed, as in `take_used`: a hint that guards no data.
+            let word = slot.load(Ordering::Relaxed);
+            let packed = SlotWord::of(word);
+            if packed.is_adjacency() && !packed.is_used() {
+                // If it fails the slot has another nexthop, or the mark of another lcore.
+                let _ = slot.compare_exchange(
+                    word,
+                    word::with_mark(word, true),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
+            }
+        }
+    }
+
+    /// Whether traffic used an adjacency since the last call; clears the mark. Control.
+    pub fn take_used(&self, index: NexthopIndex) -> bool {
+        let Some(slot) = self.table.slots.get(index.slot()) else {
+            return false;
+        };
+        // Relaxed: see `mark_used`. A mark that is set meanwhile is seen by the next call.
+        let mut word = slot.load(Ordering::Relaxed);
+        while SlotWord::of(word).is_used() {
+            let cleared = word::with_mark(word, false);
+            match slot.compare_exchange(word, cleared, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// Whether traffic used an adjacency since the mark was last cleared.
+    pub fn is_used(&self, index: NexthopIndex) -> bool {
+        self.word(index).is_used()
+    }
+
+    /// Whether one more packet may go to the kernel because of what a slot holds, at most `burst` at
+    /// once and then one each `interval_ns`: a policer by GCRA (ITU-T I.371), shared by all lcores.
+    /// Another nexthop in the slot begins anew.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ironlane_fib::{NexthopIndex, Tables};
+    /// # use ironlane_rcu::Domain;
+    /// # let domain = Domain::new();
+    /// # let tables = Tables::new(&domain);
+    /// # let mut reader = Domain::register(&domain)?;
+    /// # let burst = reader.read();
+    /// let nexthops = tables.nexthops().of_burst(&burst);
+    /// let at = |now_ns| nexthops.admits(NexthopIndex::NONE, now_ns, 1_000, 2);
+    /// assert_eq!([at(5), at(6), at(7)], [true, true, false]);
+    /// assert_eq!([at(1_006), at(1_007)], [true, false]);
+    /// # Ok::<(), ironlane_rcu::Full>(())
+    /// ```
+    pub fn admits(&self, index: NexthopIndex, now_ns: u64, interval_ns: u64, burst: u32) -> bool {
+        let tolerance_ns = interval_ns.saturating_mul(u64::from(burst));
+        let Some(policer) = self.table.policers.get(index.slot()) else {
+            return false;
+        };
+        // Relaxed: the arrival time is all there is; it orders nothing else.
+        let admitted = policer.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tat_ns| {
+            let next_ns = tat_ns.max(now_ns).saturating_add(interval_ns);
+            (next_ns - now_ns <= tolerance_ns).then_some(next_ns)
+        });
+        admitted.is_ok()
     }
 }
 
@@ -320,17 +450,10 @@ impl Drop for Nexthops {
         // Relaxed, here and below: `&mut self` orders all earlier accesses before.
         let end = self.end.load(Ordering::Relaxed) as usize;
         for slot in &self.slots[..end] {
-            let word = slot.load(Ordering::Relaxed);
-            let untagged = word.map_addr(|address| address & !GROUP);
-            if untagged.is_null() {
-                continue;
-            }
-            match word.addr() & GROUP {
-                // SAFETY: from a Box of a Group by the tag; references borrow `self`, so none is
-                // left, and what was swapped out belongs to a retirer and not to us.
-                GROUP => drop(unsafe { Box::from_raw(untagged.cast::<Group>()) }),
-                // SAFETY: as above, of an Adjacency.
-                _ => drop(unsafe { Box::from_raw(untagged.cast::<Adjacency>()) }),
+            if let Some(group) = word::group(slot.load(Ordering::Relaxed)) {
+                // SAFETY: from a Box in `word`; references borrow `self`, so none is left, and what
+                // was swapped out belongs to a retirer and not to us.
+                drop(unsafe { Box::from_raw(group.as_ptr()) });
             }
         }
     }
@@ -342,27 +465,4 @@ impl fmt::Debug for Nexthops {
             .field("end", &self.end.load(Ordering::Relaxed))
             .finish()
     }
-}
-
-fn into_word(nexthop: Nexthop) -> *mut () {
-    match nexthop {
-        Nexthop::Adjacency(adjacency) => Box::into_raw(Box::new(adjacency)).cast(),
-        Nexthop::Group(group) => {
-            let pointer = Box::into_raw(Box::new(group)).cast::<()>();
-            pointer.map_addr(|address| address | GROUP)
-        }
-    }
-}
-
-/// # Safety
-/// `word` is null or came from `into_word`, and its object lives for `'q`.
-#[inline]
-unsafe fn view<'q>(word: *mut ()) -> Option<NexthopRef<'q>> {
-    if word.addr() & GROUP == GROUP {
-        let pointer = word.map_addr(|address| address & !GROUP).cast::<Group>();
-        // SAFETY: by our contract; the tag says the type.
-        return Some(NexthopRef::Group(unsafe { &*pointer }));
-    }
-    // SAFETY: by our contract; the tag says the type, and null is `None`.
-    unsafe { word.cast::<Adjacency>().as_ref() }.map(NexthopRef::Adjacency)
 }

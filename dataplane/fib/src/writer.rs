@@ -3,6 +3,7 @@
 
 mod corrupt;
 mod quarantine;
+mod rows;
 mod slots;
 
 #[cfg(all(test, not(loom)))]
@@ -98,7 +99,7 @@ pub struct WriterStats {
     pub node_bytes: usize,
     /// Bytes of the lists of prefixes.
     pub prefix_bytes: usize,
-    /// Things that wait for a grace period: blocks, indexes, replaced nexthops.
+    /// Things that wait for a grace period: blocks, indexes, replaced groups.
     pub pending: usize,
     /// How often a change had to wait for readers, since too much was pending.
     pub waits: u64,
@@ -201,31 +202,45 @@ impl Writer {
     /// Puts a nexthop in a free slot.
     ///
     /// # Errors
-    /// [`FibError::NexthopsExhausted`]; for a group also [`FibError::NoSuchNexthop`] and
-    /// [`FibError::NestedGroup`] about its members.
+    /// [`FibError::NexthopsExhausted`], [`FibError::EgressesExhausted`]; for a group also
+    /// [`FibError::NoSuchNexthop`] and [`FibError::NestedGroup`] about its members.
     pub fn add_nexthop(&mut self, nexthop: Nexthop) -> Result<NexthopIndex, FibError> {
         if self.slots.is_full() {
             self.reclaim();
         }
-        let index = self.slots.add(&nexthop)?;
-        self.tables.nexthops().publish(index, nexthop);
+        self.find_row(&nexthop);
+        let (index, row) = self.slots.add(&nexthop)?;
+        self.tables.nexthops().publish(index, nexthop, row);
         Ok(index)
     }
 
     /// Swaps what a slot holds, for all prefixes and groups that use it, by one word.
     ///
     /// # Errors
-    /// [`FibError::NoSuchNexthop`]; [`FibError::NestedGroup`] if a group would contain a group.
+    /// [`FibError::NoSuchNexthop`], [`FibError::EgressesExhausted`]; [`FibError::NestedGroup`] if a
+    /// group would contain a group.
     pub fn replace_nexthop(
         &mut self,
         index: NexthopIndex,
         nexthop: Nexthop,
     ) -> Result<(), FibError> {
-        self.slots.replace(index, &nexthop)?;
+        self.find_row(&nexthop);
+        let row = self.slots.replace(index, &nexthop)?;
         self.tables
             .nexthops()
-            .replace(index, nexthop, &mut self.retirer);
+            .replace(index, nexthop, row, &mut self.retirer);
         Ok(())
+    }
+
+    /// Waits for readers if all rows are taken, then frees those that nothing refers to.
+    fn find_row(&mut self, nexthop: &Nexthop) {
+        if self.slots.lacks_row(nexthop) {
+            // What was removed still has its row; and readers may be about to look at one that was
+            // left just now.
+            self.synchronize();
+            self.retirer.synchronize();
+            self.slots.recycle_rows();
+        }
     }
 
     /// Removes a nexthop that nothing uses. Packets in flight may still resolve it; the slot is

@@ -2,7 +2,7 @@
 //! table that is mostly empty costs address space only.
 #![allow(unsafe_code)] // zeroed memory becomes a slice of atomics
 
-use ironlane_rcu::primitive::{AtomicPtr, AtomicU32};
+use ironlane_rcu::primitive::{AtomicPtr, AtomicU32, AtomicU64};
 
 /// A type whose empty value is all zeros.
 ///
@@ -16,6 +16,14 @@ pub(crate) unsafe trait Zeroed: Sized {
 
 // SAFETY: an AtomicU32 has the size and bit validity of a u32.
 unsafe impl Zeroed for AtomicU32 {
+    #[cfg(loom)]
+    fn empty() -> Self {
+        Self::new(0)
+    }
+}
+
+// SAFETY: as of an AtomicU32.
+unsafe impl Zeroed for AtomicU64 {
     #[cfg(loom)]
     fn empty() -> Self {
         Self::new(0)

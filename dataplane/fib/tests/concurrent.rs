@@ -347,7 +347,7 @@ fn replaced_adjacencies_are_whole() {
     hunt(&domain, &clock, write, |guard| {
         let index = tables.ip6(guard, VRF).lookup(guard, address);
         let adjacency = tables.nexthops().resolve(guard, index, 0);
-        adjacency.mark_used();
+        tables.nexthops().of_burst(guard).mark_used(index);
         match adjacency.kind() {
             AdjacencyKind::Glean => {
                 assert_eq!((adjacency.mtu(), adjacency.dst_mac()), (1500, [0; 6]))

@@ -1,6 +1,6 @@
 //! What the straight path works on: lists of the plain packets of a burst, by family.
 
-use ironlane_fib::{NexthopIndex, PortId};
+use ironlane_fib::{NexthopIndex, PortId, SlotWord};
 
 use super::Fate;
 use crate::eal::{BURST_MAX, Mbuf};
@@ -19,6 +19,8 @@ pub(crate) struct PlainList<K> {
     pub(crate) addresses: [K; BURST_MAX],
     /// What the lookup answers.
     pub(crate) answers: [NexthopIndex; BURST_MAX],
+    /// What their slots say.
+    pub(crate) slots: [SlotWord; BURST_MAX],
 }
 
 /// What is known of a plain packet.
@@ -52,6 +54,7 @@ impl<K: Copy> PlainList<K> {
             words: [0; BURST_MAX],
             addresses: [nowhere; BURST_MAX],
             answers: [NexthopIndex::NONE; BURST_MAX],
+            slots: [SlotWord::EMPTY; BURST_MAX],
         }
     }
 
@@ -94,16 +97,20 @@ impl<K: Copy> PlainList<K> {
         places.iter().copied().zip(lens.iter().copied())
     }
 
-    /// Place, length, word and answer of the first `count`.
+    /// Place, new word and slot of the first `count`.
     #[inline]
-    pub(crate) fn known(
-        &self,
-        count: usize,
-    ) -> impl Iterator<Item = (u8, u16, u32, NexthopIndex)> + '_ {
-        let of_packet = self.places[..count].iter().zip(&self.lens[..count]);
-        let of_packet = of_packet.zip(&self.words[..count]);
-        let lists = of_packet.zip(&self.answers[..count]);
-        lists.map(|(((&place, &len), &word), &answer)| (place, len, word, answer))
+    pub(crate) fn hops(&self, count: usize) -> impl Iterator<Item = (u8, u32, SlotWord)> + '_ {
+        let lists = self.places[..count].iter().zip(&self.words[..count]);
+        let lists = lists.zip(&self.slots[..count]);
+        lists.map(|((&place, &word), &slot)| (place, word, slot))
+    }
+
+    /// The longest of the first `count`.
+    #[inline]
+    pub(crate) fn longest(&self, count: usize) -> u16 {
+        // Without an exit on the way it is done in vectors.
+        let lens = self.lens[..count].iter();
+        lens.fold(0, |longest, &len| longest.max(len))
     }
 
     /// Sum of the lengths of the first `count`.

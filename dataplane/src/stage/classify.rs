@@ -71,13 +71,13 @@ impl Stage for Classify {
 
 /// Makes the headers of a chain lie in its first segment.
 #[inline]
-fn join_headers(packet: &mut Packet<'_, '_>) -> bool {
+fn join_headers(packet: &mut Packet<'_>) -> bool {
     let mbuf = &mut *packet.mbuf;
     mbuf.nb_segs() == 1 || mbuf.pullup(HEADERS_BYTES.min(mbuf.pkt_len()))
 }
 
 #[inline]
-fn classify(packet: &mut Packet<'_, '_>, arrival: Arrival) -> Verdict {
+fn classify(packet: &mut Packet<'_>, arrival: Arrival) -> Verdict {
     let Some(eth) = Eth::new(packet.mbuf.data()) else {
         return Verdict::Drop(DropReason::EthTruncated);
     };
@@ -101,7 +101,7 @@ fn classify(packet: &mut Packet<'_, '_>, arrival: Arrival) -> Verdict {
 
 /// Frames that are not plain unicast IP.
 #[inline(never)]
-fn sort_out(packet: &mut Packet<'_, '_>, arrival: Arrival) -> Verdict {
+fn sort_out(packet: &mut Packet<'_>, arrival: Arrival) -> Verdict {
     *packet.info = Info::default();
     let Some(eth) = Eth::new(packet.mbuf.data()) else {
         return Verdict::Drop(DropReason::EthTruncated);

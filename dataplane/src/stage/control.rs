@@ -39,11 +39,11 @@ impl Stage for Control {
     ];
 
     fn run<'q>(&self, burst: &mut Burst<'q>, _: &TablesView<'q>) {
-        burst.decide(Self::INPUT, Self::INPUT, |packet| judge(packet));
+        burst.decide(Self::INPUT, Self::INPUT, judge);
     }
 }
 
-fn judge(packet: &mut Packet<'_, '_>) -> Verdict {
+fn judge(packet: &mut Packet<'_>) -> Verdict {
     let l3 = usize::from(packet.info.l3);
     let ethertype = match packet.mbuf.data().get(l3 - 2..l3) {
         Some(&[high, low]) => EtherType(u16::from_be_bytes([high, low])),

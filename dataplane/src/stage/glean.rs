@@ -63,9 +63,10 @@ impl Stage for Glean {
 
     fn run<'q>(&self, burst: &mut Burst<'q>, view: &TablesView<'q>) {
         burst.decide(Self::INPUT, Self::INPUT, |packet| {
-            let admitted = packet.adjacency.is_some_and(|adjacency| {
-                adjacency.mark_used();
-                adjacency.glean_admits(view.now_ns, self.interval_ns, self.burst)
+            let nexthops = view.tables.nexthops().of_burst(view.guard);
+            let admitted = packet.hop.is_some_and(|hop| {
+                nexthops.mark_used(hop.index);
+                nexthops.admits(hop.index, view.now_ns, self.interval_ns, self.burst)
             });
             match admitted {
                 true => Verdict::Punt(PuntReason::Glean),

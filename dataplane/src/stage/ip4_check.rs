@@ -69,7 +69,7 @@ struct Header {
 }
 
 #[inline]
-fn accept(packet: &mut Packet<'_, '_>, header: Header) -> Verdict {
+fn accept(packet: &mut Packet<'_>, header: Header) -> Verdict {
     packet.info.flags |= header.flags;
     packet.info.ip_len = u32::from(header.total_len);
     packet.info.dst4 = header.dst;

@@ -50,7 +50,7 @@ impl Stage for Ip4Exception {
 
     fn run<'q>(&self, burst: &mut Burst<'q>, view: &TablesView<'q>) {
         burst.decide(Self::INPUT, Lane::Ip4Rewrite, |packet| {
-            match judge(packet, view.now_ns) {
+            match judge(packet, view) {
                 Verdict::Punt(_) if is_from_broadcast(packet, view) => {
                     Verdict::Drop(DropReason::Ip4BroadcastSource)
                 }
@@ -63,15 +63,15 @@ impl Stage for Ip4Exception {
 /// Whether the source is the broadcast address of a subnet (RFC 1812 4.2.2.11 d), which only a
 /// lookup tells. Plain packets are spared it: what an answer to all hosts costs is paid here, where
 /// the kernel would answer.
-fn is_from_broadcast(packet: &Packet<'_, '_>, view: &TablesView<'_>) -> bool {
+fn is_from_broadcast(packet: &Packet<'_>, view: &TablesView<'_>) -> bool {
     let fib = view.tables.ip4(view.guard, packet.arrival.vrf);
     let nexthop = fib.lookup(view.guard, packet.ip4().src());
     let nexthops = view.tables.nexthops();
     nexthops.resolve(view.guard, nexthop, 0).kind() == AdjacencyKind::Broadcast
 }
 
-fn judge(packet: &mut Packet<'_, '_>, now_ns: u64) -> Verdict {
-    let (kind, mtu) = match *packet.adjacency {
+fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
+    let (kind, mtu) = match *packet.hop {
         Some(adjacency) => (adjacency.kind(), adjacency.mtu()),
         None => (AdjacencyKind::NoRoute, u16::MAX),
     };
@@ -119,7 +119,7 @@ fn judge(packet: &mut Packet<'_, '_>, now_ns: u64) -> Verdict {
         };
     }
     match kind {
-        AdjacencyKind::Forward if may && wants_redirect(packet, now_ns) => {
+        AdjacencyKind::Forward if may && wants_redirect(packet, view) => {
             Verdict::Punt(PuntReason::Redirect)
         }
         AdjacencyKind::Forward => Verdict::Next,
@@ -130,15 +130,16 @@ fn judge(packet: &mut Packet<'_, '_>, now_ns: u64) -> Verdict {
 
 /// A packet a second that leaves by the port it came by, for each nexthop: Linux sends it on, and a
 /// redirect to its source if one is due (RFC 1812 5.2.7.2). The others are forwarded here.
-fn wants_redirect(packet: &Packet<'_, '_>, now_ns: u64) -> bool {
+fn wants_redirect(packet: &Packet<'_>, view: &TablesView<'_>) -> bool {
     const EACH_NS: u64 = 1_000_000_000;
-    packet.adjacency.is_some_and(|adjacency| {
-        adjacency.port() == packet.arrival.port && adjacency.glean_admits(now_ns, EACH_NS, 1)
+    let nexthops = view.tables.nexthops().of_burst(view.guard);
+    packet.hop.is_some_and(|hop| {
+        hop.port() == packet.arrival.port && nexthops.admits(hop.index, view.now_ns, EACH_NS, 1)
     })
 }
 
 /// The bytes between the fixed header and its end.
-fn options<'p>(packet: &'p Packet<'_, '_>) -> &'p [u8] {
+fn options<'p>(packet: &'p Packet<'_>) -> &'p [u8] {
     let end = packet.ip4().header_len_bytes();
     packet.ip_bytes().get(HEADER_LEN_BYTES..end).unwrap_or(&[])
 }

@@ -60,9 +60,9 @@ impl Stage for Ip4Local {
     }
 }
 
-fn judge(packet: &mut Packet<'_, '_>, joined: &JoinedGroups) -> Verdict {
+fn judge(packet: &mut Packet<'_>, joined: &JoinedGroups) -> Verdict {
     let dst = packet.info.dst4;
-    match *packet.adjacency {
+    match *packet.hop {
         Some(adjacency) if adjacency.kind() == AdjacencyKind::Broadcast => {
             match adjacency.port() == packet.arrival.port {
                 true => punt(packet, PuntReason::Broadcast),
@@ -76,7 +76,7 @@ fn judge(packet: &mut Packet<'_, '_>, joined: &JoinedGroups) -> Verdict {
     }
 }
 
-fn multicast(packet: &Packet<'_, '_>, group: u32, joined: &JoinedGroups) -> Verdict {
+fn multicast(packet: &Packet<'_>, group: u32, joined: &JoinedGroups) -> Verdict {
     // RFC 1112 6.4: the group's own MAC; broadcast is the fallback of hosts without multicast.
     let (mac, own) = (packet.dst_mac(), Mac::of_ip4_group(group));
     if mac.is_group() && !mac.is_broadcast() && mac != own {
@@ -93,7 +93,7 @@ fn multicast(packet: &Packet<'_, '_>, group: u32, joined: &JoinedGroups) -> Verd
 }
 
 /// The reason of the protocol, or `otherwise`.
-fn punt(packet: &Packet<'_, '_>, otherwise: PuntReason) -> Verdict {
+fn punt(packet: &Packet<'_>, otherwise: PuntReason) -> Verdict {
     Verdict::Punt(protocol(packet.ip4(), packet.ip_bytes()).unwrap_or(otherwise))
 }
 

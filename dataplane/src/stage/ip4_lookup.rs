@@ -3,7 +3,7 @@
 //! Whether a packet is for the router is decided here, before its TTL is judged: eBGP and OSPF
 //! use TTL 1. Only a plain packet with a forwarding adjacency stays on the straight path.
 
-use ironlane_fib::{Adjacency, AdjacencyKind, NexthopIndex, NexthopRef};
+use ironlane_fib::{AdjacencyKind, NexthopIndex, NexthopRef, Resolved};
 use ironlane_packet::flow;
 
 use super::{Stage, TablesView};
@@ -45,7 +45,7 @@ impl Stage for Ip4Lookup {
         for (&place, &nexthop) in places.iter().zip(&nexthops) {
             let packet = &mut burst.packet(place);
             let adjacency = resolve(packet, nexthop, view, flow::hash4);
-            *packet.adjacency = Some(adjacency);
+            *packet.hop = Some(adjacency);
             let turns_back = adjacency.port() == packet.arrival.port;
             let verdict = sort(
                 packet,
@@ -74,15 +74,18 @@ const LANES4: FamilyLanes = FamilyLanes {
 /// The adjacency of a nexthop. The flow hash costs something and is wanted for groups alone; it
 /// is the NIC's where there is one.
 #[inline]
-pub(super) fn resolve<'q>(
-    packet: &Packet<'_, 'q>,
+pub(super) fn resolve(
+    packet: &Packet<'_>,
     nexthop: NexthopIndex,
-    view: &TablesView<'q>,
+    view: &TablesView<'_>,
     software_hash: fn(&[u8]) -> u32,
-) -> &'q Adjacency {
+) -> Resolved {
     let nexthops = view.tables.nexthops();
     match nexthops.get(view.guard, nexthop) {
-        Some(NexthopRef::Adjacency(adjacency)) => adjacency,
+        Some(NexthopRef::Adjacency(adjacency)) => Resolved {
+            index: nexthop,
+            adjacency,
+        },
         _ => {
             let hash = match packet.mbuf.rss_hash() {
                 Some(hash) => hash,
@@ -97,7 +100,7 @@ pub(super) fn resolve<'q>(
 /// `turns_back` to the port it came by may be one to redirect.
 #[inline]
 pub(super) fn sort(
-    packet: &Packet<'_, '_>,
+    packet: &Packet<'_>,
     kind: AdjacencyKind,
     mtu: u16,
     turns_back: bool,

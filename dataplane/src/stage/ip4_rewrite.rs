@@ -21,24 +21,28 @@ impl Stage for Ip4Rewrite {
     const DROPS: &'static [DropReason] = &[];
     const PUNTS: &'static [PuntReason] = &[];
 
-    fn run<'q>(&self, burst: &mut Burst<'q>, _: &TablesView<'q>) {
+    fn run<'q>(&self, burst: &mut Burst<'q>, view: &TablesView<'q>) {
         burst.decide(Self::INPUT, Self::INPUT, |packet| {
             let l3 = usize::from(packet.info.l3);
             let header = packet.mbuf.data_mut().get_mut(l3..).and_then(Ip4Mut::new);
             header.expect("ip4_check saw the header").lower_ttl();
-            send(packet, EtherType::IP4)
+            send(packet, EtherType::IP4, view)
         });
     }
 }
 
 /// Cuts the padding, writes the Ethernet header and names the port. Both families end so.
 #[inline]
-pub(super) fn send(packet: &mut Packet<'_, '_>, ethertype: EtherType) -> Verdict {
-    let adjacency = packet.adjacency.expect("only the lookup leads here");
+pub(super) fn send(
+    packet: &mut Packet<'_>,
+    ethertype: EtherType,
+    view: &TablesView<'_>,
+) -> Verdict {
+    let adjacency = packet.hop.expect("only the lookup leads here");
     let mbuf = &mut *packet.mbuf;
     let l3 = usize::from(packet.info.l3);
     mbuf.truncate(l3 + packet.info.ip_len as usize);
-    let mut header = *adjacency.rewrite();
+    let mut header = adjacency.rewrite();
     header[12..].copy_from_slice(&ethertype.0.to_be_bytes());
     // A priority tag goes: the new header is written right before the network header.
     if l3 > header.len() {
@@ -47,6 +51,7 @@ pub(super) fn send(packet: &mut Packet<'_, '_>, ethertype: EtherType) -> Verdict
     if let Some(place) = mbuf.data_mut().first_chunk_mut() {
         *place = header;
     }
-    adjacency.mark_used();
+    let nexthops = view.tables.nexthops().of_burst(view.guard);
+    nexthops.mark_used(adjacency.index);
     Verdict::Send(adjacency.port())
 }

@@ -49,12 +49,12 @@ impl Stage for Ip6Exception {
     ];
 
     fn run<'q>(&self, burst: &mut Burst<'q>, _: &TablesView<'q>) {
-        burst.decide(Self::INPUT, Lane::Ip6Rewrite, |packet| judge(packet));
+        burst.decide(Self::INPUT, Lane::Ip6Rewrite, judge);
     }
 }
 
-fn judge(packet: &mut Packet<'_, '_>) -> Verdict {
-    let (kind, mtu) = match *packet.adjacency {
+fn judge(packet: &mut Packet<'_>) -> Verdict {
+    let (kind, mtu) = match *packet.hop {
         Some(adjacency) => (adjacency.kind(), adjacency.mtu()),
         None => (AdjacencyKind::NoRoute, u16::MAX),
     };

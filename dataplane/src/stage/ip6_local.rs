@@ -59,7 +59,7 @@ impl Stage for Ip6Local {
 /// The widest scope that stays on its link (RFC 4291 2.7).
 const LINK_SCOPE: u8 = 2;
 
-fn judge(packet: &mut Packet<'_, '_>, joined: &JoinedGroups) -> Verdict {
+fn judge(packet: &mut Packet<'_>, joined: &JoinedGroups) -> Verdict {
     let dst = packet.ip6().dst();
     join_extensions(packet);
     let reason = protocol(packet);
@@ -78,7 +78,7 @@ fn judge(packet: &mut Packet<'_, '_>, joined: &JoinedGroups) -> Verdict {
 }
 
 /// Makes extension headers lie in the first segment that go on beyond what classify joined.
-pub(super) fn join_extensions(packet: &mut Packet<'_, '_>) {
+pub(super) fn join_extensions(packet: &mut Packet<'_>) {
     let bytes = packet.ip_bytes();
     if bytes.len() < packet.info.ip_len as usize {
         let rest = bytes.get(HEADER_LEN_BYTES..).unwrap_or(&[]);
@@ -88,7 +88,7 @@ pub(super) fn join_extensions(packet: &mut Packet<'_, '_>) {
     }
 }
 
-fn protocol(packet: &Packet<'_, '_>) -> Option<PuntReason> {
+fn protocol(packet: &Packet<'_>) -> Option<PuntReason> {
     let rest = packet.ip_bytes().get(HEADER_LEN_BYTES..).unwrap_or(&[]);
     let hops = packet.ip6().hop_limit();
     let upper = match walk(packet.ip6().next_header(), rest) {

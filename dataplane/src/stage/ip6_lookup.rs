@@ -50,7 +50,7 @@ impl Stage for Ip6Lookup {
         for (&place, &nexthop) in places.iter().zip(&nexthops) {
             let packet = &mut burst.packet(place);
             let adjacency = resolve(packet, nexthop, view, flow::hash6);
-            *packet.adjacency = Some(adjacency);
+            *packet.hop = Some(adjacency);
             let verdict = sort(packet, adjacency.kind(), adjacency.mtu(), false, LANES6);
             burst.put(place, verdict, Lane::Ip6Rewrite);
         }

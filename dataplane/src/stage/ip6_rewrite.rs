@@ -21,12 +21,12 @@ impl Stage for Ip6Rewrite {
     const DROPS: &'static [DropReason] = &[];
     const PUNTS: &'static [PuntReason] = &[];
 
-    fn run<'q>(&self, burst: &mut Burst<'q>, _: &TablesView<'q>) {
+    fn run<'q>(&self, burst: &mut Burst<'q>, view: &TablesView<'q>) {
         burst.decide(Self::INPUT, Self::INPUT, |packet| {
             let l3 = usize::from(packet.info.l3);
             let header = packet.mbuf.data_mut().get_mut(l3..).and_then(Ip6Mut::new);
             header.expect("ip6_check saw the header").lower_hop_limit();
-            send(packet, EtherType::IP6)
+            send(packet, EtherType::IP6, view)
         });
     }
 }

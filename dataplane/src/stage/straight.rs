@@ -15,7 +15,7 @@
 //! Cost on a Zen 5 (2026-11-26, ticks of a time stamp counter of 2.6 GHz, bursts of 64):
 //! see `docs/forwarding.md`.
 
-use ironlane_fib::{Adjacency, NexthopIndex, PortId};
+use ironlane_fib::{Egress, NexthopIndex, PortId, SlotWord};
 use ironlane_packet::eth::Mac;
 use ironlane_packet::flow;
 
@@ -310,9 +310,44 @@ impl Family for V6 {
 /// the packet not too big for it, by any port but `except`, and notes their ports. Returns the places
 /// of the others.
 ///
-/// A function of its own: in its caller the loop would have too few registers.
+/// Functions of their own: in one with the checks the loops would have too few registers.
 #[inline(never)]
 fn forward<F: Family>(
+    packets: &mut [Mbuf],
+    list: &mut PlainList<F::Address>,
+    count: usize,
+    view: &TablesView<'_>,
+    except: PortId,
+    ports: &mut [PortId; BURST_MAX],
+) -> u64 {
+    let nexthops = view.tables.nexthops().of_burst(view.guard);
+    let common = nexthops.words(&list.answers[..count], &mut list.slots[..count]);
+    match common {
+        // Neighbours behind one port, as nearly always: what is asked of each packet is asked once.
+        Some(egress)
+            if egress.port() != except && list.longest(count) <= egress.forwards_up_to() =>
+        {
+            for (place, word, slot) in list.hops(count) {
+                if let Some(mbuf) = packets.get_mut(usize::from(place)) {
+                    rewrite::<F>(mbuf, word, slot, egress);
+                }
+            }
+            if count == packets.len() {
+                ports[..count].fill(egress.port());
+            } else {
+                for &place in &list.places[..count] {
+                    ports[usize::from(place) % BURST_MAX] = egress.port();
+                }
+            }
+            0
+        }
+        _ => one_by_one::<F>(packets, list, count, view, except, ports),
+    }
+}
+
+/// As [`forward`], for nexthops that differ in port or rules, are groups, or not in use yet.
+#[inline(never)]
+fn one_by_one<F: Family>(
     packets: &mut [Mbuf],
     list: &PlainList<F::Address>,
     count: usize,
@@ -322,22 +357,31 @@ fn forward<F: Family>(
 ) -> u64 {
     let mut missed = 0;
     let nexthops = view.tables.nexthops().of_burst(view.guard);
-    for (place, len, word, answer) in list.known(count) {
+    let lens = list.lens[..count].iter().zip(&list.answers[..count]);
+    for ((place, word, slot), (&len, &answer)) in list.hops(count).zip(lens) {
         let place = usize::from(place) % BURST_MAX;
         let Some(mbuf) = packets.get_mut(place) else {
             break;
         };
-        let adjacency = match nexthops.single(answer) {
-            Some(adjacency) => adjacency,
-            None => member::<F>(mbuf, len, answer, view),
+        let (mut hop, mut slot) = (answer, slot);
+        if !slot.is_adjacency() {
+            hop = member::<F>(mbuf, len, answer, view);
+            slot = nexthops.word(hop);
+        }
+        let egress = match slot.is_adjacency() {
+            true => nexthops.egress(slot),
+            // Changed since `member` looked.
+            false => Egress::NOWHERE,
         };
-        let port = adjacency.port();
-        if len > adjacency.forwards_up_to() || port == except {
+        let port = egress.port();
+        if len > egress.forwards_up_to() || port == except {
             missed |= 1 << place;
             continue;
         }
-        rewrite::<F>(mbuf, word, adjacency);
-        adjacency.mark_used();
+        rewrite::<F>(mbuf, word, slot, egress);
+        if !slot.is_used() {
+            nexthops.mark_used(hop);
+        }
         ports[place] = port;
     }
     missed
@@ -356,28 +400,32 @@ fn cut(way: &mut Straightway<'_>, ip4: usize, ip6: usize, longer: u64) {
     }
 }
 
-/// The adjacency of a nexthop that is a group, or none.
+/// The single hop of a nexthop that is a group, or none.
 #[inline(never)]
-fn member<'q, F: Family>(
+fn member<F: Family>(
     mbuf: &Mbuf,
     len: u16,
     nexthop: NexthopIndex,
-    view: &TablesView<'q>,
-) -> &'q Adjacency {
+    view: &TablesView<'_>,
+) -> NexthopIndex {
     let hash = mbuf.rss_hash().unwrap_or_else(|| {
         let packet = mbuf.data().get(L2..L2 + usize::from(len));
         F::hash(packet.unwrap_or(&[]))
     });
-    view.tables.nexthops().resolve(view.guard, nexthop, hash)
+    let nexthops = view.tables.nexthops();
+    nexthops.resolve(view.guard, nexthop, hash).index
 }
 
 /// The new addresses, one hop less; the type stays what it is.
 #[inline]
-fn rewrite<F: Family>(mbuf: &mut Mbuf, word: u32, adjacency: &Adjacency) {
+fn rewrite<F: Family>(mbuf: &mut Mbuf, word: u32, slot: SlotWord, egress: Egress) {
     if let Some(frame) = mbuf.data_mut().first_chunk_mut::<HEADS>() {
-        let [new @ .., _, _] = *adjacency.rewrite();
-        if let Some(addresses) = frame.first_chunk_mut() {
-            *addresses = new;
+        let (first, last) = slot.addresses(egress);
+        if let Some(at) = frame.first_chunk_mut() {
+            *at = first;
+        }
+        if let Some(at) = frame[first.len()..].first_chunk_mut() {
+            *at = last;
         }
         if let Some(at) = frame[F::WORD_AT..].first_chunk_mut() {
             *at = word.to_le_bytes();

@@ -170,14 +170,14 @@ impl Box {
                 .lookup(&guard, v6.to_bits()),
         };
         match self.tables.nexthops().get(&guard, index) {
-            Some(NexthopRef::Adjacency(adjacency)) => words(adjacency),
+            Some(NexthopRef::Adjacency(adjacency)) => words(&adjacency),
             Some(NexthopRef::Group(group)) => {
                 let members = group.members().iter().map(|member| {
                     let hop = self.tables.nexthops().get(&guard, member.nexthop);
                     let Some(NexthopRef::Adjacency(hop)) = hop else {
                         panic!("a hollow member")
                     };
-                    format!("{} x{}", words(hop), member.weight)
+                    format!("{} x{}", words(&hop), member.weight)
                 });
                 let mut members: Vec<String> = members.collect();
                 members.sort();

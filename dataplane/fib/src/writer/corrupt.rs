@@ -7,8 +7,9 @@ use ipnet::IpNet;
 use ironlane_rcu::Domain;
 
 use super::{Writer, with_table};
+use crate::nexthop::NO_ROUTE_ROW;
 use crate::trie::Edit;
-use crate::{Nexthop, NexthopIndex, VrfId};
+use crate::{Adjacency, Nexthop, NexthopIndex, VrfId};
 
 #[doc(hidden)]
 impl Writer {
@@ -22,17 +23,30 @@ impl Writer {
 
     /// Makes the slot of a nexthop hold something else.
     pub fn poke_nexthop(&mut self, index: NexthopIndex, nexthop: Nexthop) {
-        self.tables
-            .nexthops()
-            .replace(index, nexthop, &mut self.retirer);
+        let row = match &nexthop {
+            Nexthop::Adjacency(adjacency) => self.slots.row_beside(adjacency),
+            Nexthop::Group(_) => Some(NO_ROUTE_ROW),
+        };
+        self.tables.nexthops().replace(
+            index,
+            nexthop,
+            row.expect("few are damaged"),
+            &mut self.retirer,
+        );
     }
 
-    /// Changes the rewrite bytes of an adjacency. False if the slot holds none.
+    /// Changes both addresses of an adjacency, the first twelve bytes of its rewrite. False if the slot holds none.
     pub fn poke_rewrite(&mut self, index: NexthopIndex, rewrite: [u8; 14]) -> bool {
         let Some(Nexthop::Adjacency(adjacency)) = self.nexthop(index) else {
             return false;
         };
-        self.poke_nexthop(index, Nexthop::Adjacency(adjacency.with_rewrite(rewrite)));
+        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, ..] = rewrite;
+        let poked = Adjacency {
+            dst_mac: [d0, d1, d2, d3, d4, d5],
+            src_mac: [s0, s1, s2, s3, s4, s5],
+            ..adjacency
+        };
+        self.poke_nexthop(index, poked.into());
         true
     }
 

@@ -46,7 +46,7 @@ impl Setup {
     }
 
     fn resolve(&self, index: NexthopIndex, flow_hash: u32) -> Adjacency {
-        self.look(|tables, guard| tables.nexthops().resolve(guard, index, flow_hash).clone())
+        self.look(|tables, guard| tables.nexthops().resolve(guard, index, flow_hash).adjacency)
     }
 }
 
@@ -275,7 +275,7 @@ fn walkers_see_every_nexthop() {
             indexes,
             [NexthopIndex::NONE, hops[0], hops[1], hops[3], hops[4], both]
         );
-        assert_eq!(found[1].1, NexthopRef::Adjacency(&port(1)));
+        assert_eq!(found[1].1, NexthopRef::Adjacency(port(1)));
         assert_eq!(
             found[5].1.to_owned(),
             group(&[(hops[0], 1), (hops[4], 1)]).into()

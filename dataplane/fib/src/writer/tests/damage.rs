@@ -81,10 +81,10 @@ fn poked_nexthops_show_and_are_replaced() {
         .replace_nexthop(hop, port(1).into())
         .expect("it exists");
 
-    let mut rewrite = *port(1).rewrite();
+    let mut rewrite = port(1).rewrite();
     rewrite[5] ^= 0x40;
     assert!(setup.writer.poke_rewrite(hop, rewrite));
-    assert_eq!(*setup.resolve(hop, 0).rewrite(), rewrite);
+    assert_eq!(setup.resolve(hop, 0).rewrite(), rewrite);
     assert_ne!(setup.resolve(hop, 0), port(1));
     setup
         .writer
