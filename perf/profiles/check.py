@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 class Layer:
     """A packet of scapy's, as far as the profile builds one: lengths and fields."""
 
-    LENGTHS = {"Ether": 14, "IP": 20, "IPv6": 40, "UDP": 8}
+    LENGTHS = {"Ether": 14, "Dot1Q": 4, "IP": 20, "IPv6": 40, "UDP": 8}
 
     def __init__(self, length, fields):
         self.length, self.fields = length, fields
@@ -62,6 +62,8 @@ def check_trex(profile, scene, size):
         assert packet.fields[family, "dst"] == str(net[0])
         assert packet.fields[family, "ttl" if net.version == 4 else "hlim"] == wanted.get("ttl", 64)
         assert ((family, "chksum") in packet.fields) == wanted.get("bad_checksum", False)
+        assert ((family, "plen") in packet.fields) == wanted.get("bad_length", False)
+        assert packet.fields.get(("Dot1Q", "vlan")) == wanted.get("vlan")
         variable = builder["vm"].values[0][0].fields
         if net.version == 4:
             assert (variable["min_value"], variable["max_value"]) == (int(net[0]), int(net[-1]))
@@ -69,7 +71,8 @@ def check_trex(profile, scene, size):
 
 def check_pktgen(profile, scene, size):
     lines = profile.script(scene, "02:00:00:00:00:01", size=size)
-    simple = len(scene["streams"]) == 1 and "/" in scene["streams"][0]["to"] and not scene["streams"][0].get("bad_checksum")
+    first = scene["streams"][0]
+    simple = len(scene["streams"]) == 1 and "/" in first["to"] and not any(key in first for key in ("bad_checksum", "bad_length", "vlan"))
     assert (lines is not None) == simple, scene["name"]
     if lines:
         net = ipaddress.ip_network(scene["streams"][0]["to"])

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use ironlane_packet::checksum;
+use ironlane_packet::vlan::TAG_LEN_BYTES;
 
 use crate::scene::{Scene, Stream};
 use crate::table::{Prefix, Tables};
@@ -69,34 +70,42 @@ fn is_forwarded(prefix: Prefix) -> bool {
 }
 
 fn frame(stream: &Stream, ip6: bool, to: u128, port: u8) -> Result<Vec<u8>, Failure> {
+    let tag_len = stream.vlan.map_or(0, |_| TAG_LEN_BYTES);
     let least = if ip6 { 62 } else { 42 };
-    if stream.size < least {
+    if stream.size < least + tag_len {
         return Err(format!("a frame of {} bytes has no room for UDP", stream.size).into());
     }
+    let size = stream.size - tag_len;
     let mut frame = Vec::with_capacity(stream.size);
     frame.extend_from_slice(&ROUTER_MAC[..5]);
     frame.push(port);
     frame.extend_from_slice(&SOURCE_MAC);
     if ip6 {
         frame.extend_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0]);
-        frame.extend_from_slice(&((stream.size - 54) as u16).to_be_bytes());
+        let len = (size - 54) as u16 + u16::from(stream.bad_length);
+        frame.extend_from_slice(&len.to_be_bytes());
         frame.extend_from_slice(&[17, stream.ttl]);
         frame.extend_from_slice(&SOURCE6.to_be_bytes());
         frame.extend_from_slice(&to.to_be_bytes());
     } else {
         frame.extend_from_slice(&[0x08, 0, 0x45, 0]);
-        frame.extend_from_slice(&((stream.size - 14) as u16).to_be_bytes());
+        frame.extend_from_slice(&((size - 14) as u16).to_be_bytes());
         frame.extend_from_slice(&[0, 0, 0, 0, stream.ttl, 17, 0, 0]);
         frame.extend_from_slice(&SOURCE4.to_be_bytes());
         frame.extend_from_slice(&(to as u32).to_be_bytes());
         let sum = checksum::of(&frame[14..34]) ^ u16::from(stream.bad_checksum);
         frame[24..26].copy_from_slice(&sum.to_be_bytes());
     }
-    let len = (stream.size - frame.len()) as u16;
+    let len = (size - frame.len()) as u16;
     for word in [4000, 5000, len, 0] {
         frame.extend_from_slice(&u16::to_be_bytes(word));
     }
-    frame.resize(stream.size, 0);
+    frame.resize(size, 0);
+    if let Some(vlan) = stream.vlan {
+        // The tag's own type, 0x8100, then the VLAN; the type of what is inside stays behind it.
+        let [high, low] = vlan.to_be_bytes();
+        frame.splice(12..12, [0x81, 0, high, low]);
+    }
     Ok(frame)
 }
 

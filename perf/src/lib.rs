@@ -4,6 +4,7 @@
 pub mod baselines;
 pub mod check;
 pub mod churn;
+pub mod compare;
 pub mod cost;
 pub mod frames;
 pub mod generator;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use ironlane_perf::updates::{self, UpdatesCommand};
-use ironlane_perf::{check, churn, cost, latency, lookup, play, rig, scene, traffic};
+use ironlane_perf::{check, churn, compare, cost, latency, lookup, play, rig, scene, traffic};
 
 /// Measures the data plane on the rig: pcap source, one lcore, null sink.
 #[derive(Parser)]
@@ -29,6 +29,8 @@ enum What {
     Table(play::TableArgs),
     /// Plays frames of a scene through one lcore and prints what it did, as JSON.
     Play(play::PlayArgs),
+    /// Compares what another process has forwarded with what it should have made of a scene.
+    Compare(compare::CompareArgs),
     /// The hot loops, for callgrind to count their instructions (perf/cost.py).
     Cost(cost::CostArgs),
     /// Filling and changing tables, alone and under traffic, as JSON lines.
@@ -102,6 +104,7 @@ fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
         What::Frames(args) => args.run()?,
         What::Table(args) => args.run()?,
         What::Play(args) => args.run()?,
+        What::Compare(args) => args.run()?,
         What::Cost(args) => args.run()?,
         What::Routes(args) => args.run()?,
         What::Latency(args) => args.run()?,

@@ -64,8 +64,15 @@ impl Oracle {
 
     /// What becomes of `frame`, one of [`frames::make`](crate::frames::make).
     pub fn fate(&self, frame: &[u8]) -> Fate {
+        if frame[12..14] == [0x81, 0] {
+            // Ports have no VLANs.
+            return Fate::Dropped;
+        }
         let ip6 = frame[12..14] == [0x86, 0xdd];
         let (ttl, address) = if ip6 {
+            if be(&frame[18..20]) > frame.len() as u128 - 54 {
+                return Fate::Dropped;
+            }
             (frame[21], be(&frame[38..54]))
         } else {
             if ones_sum(&frame[14..34]) != 0xffff {
@@ -165,7 +172,14 @@ mod tests {
         let (oracle, frames) = made("punt25");
         let fates = oracle.count(&frames).unwrap();
         assert!(fates.punted.abs_diff(100) < 40 && fates.dropped == 0);
-        let (oracle, frames) = made("drop");
-        assert_eq!(oracle.count(&frames).unwrap().dropped, 400);
+        for name in ["drop", "vlan"] {
+            let (oracle, frames) = made(name);
+            assert_eq!(oracle.count(&frames).unwrap().dropped, 400, "{name}");
+        }
+        for name in ["bad1", "bad1-6"] {
+            let (oracle, frames) = made(name);
+            let dropped = oracle.count(&frames).unwrap().dropped;
+            assert!((1..20).contains(&dropped), "{name}: {dropped}");
+        }
     }
 }

@@ -69,7 +69,7 @@ pub struct FramesArgs {
 }
 
 /// An address as `02:00:00:00:00:01`.
-fn mac(text: &str) -> Result<[u8; 6], String> {
+pub(crate) fn mac(text: &str) -> Result<[u8; 6], String> {
     let bytes: Option<Vec<u8>> = text
         .split(':')
         .map(|byte| u8::from_str_radix(byte, 16).ok())
@@ -173,13 +173,11 @@ impl PlayArgs {
         let routes = scene.routes(&tables)?;
         let memory = self.memory();
         if self.verify {
-            for pcap in &self.pcap {
-                let fates = verify(pcap, self.cpu[0], memory, &routes, &routes)?;
-                println!(
-                    "{}: all right, {} forwarded, {} for Linux, {} dropped",
-                    scene.name, fates.forwarded, fates.punted, fates.dropped
-                );
-            }
+            let fates = verify(&self.pcap, self.cpu[0], memory, &routes, &routes)?;
+            println!(
+                "{}: all right, {} forwarded, {} for Linux, {} dropped",
+                scene.name, fates.forwarded, fates.punted, fates.dropped
+            );
             return Ok(());
         }
         let mut sent = Vec::new();
@@ -225,26 +223,32 @@ pub fn source(number: usize, pcap: &Path, forever: bool) -> String {
     format!("net_pcap{number},rx_pcap={}{rest}", pcap.display())
 }
 
-/// Plays a file once through a router that has `installed`, and compares each frame with what
-/// `wanted` makes of it. Frames may overtake each other; each must leave exactly once.
+/// Plays files once, each on a port of its own, through a router that has `installed`, and compares each
+/// frame with what `wanted` makes of it. Frames may overtake each other; each must leave exactly once.
 ///
 /// # Errors
 /// What differs first.
 pub fn verify(
-    pcap: &Path,
+    pcaps: &[PathBuf],
     cpu: usize,
     memory: Memory,
     installed: &[Route],
     wanted: &[Route],
 ) -> Result<Fates, Failure> {
     let oracle = Oracle::new(wanted);
-    let sent = check::frames(pcap)?;
+    let mut sent = Vec::new();
+    for pcap in pcaps {
+        sent.extend(check::frames(pcap)?);
+    }
     let fates = oracle.count(&sent)?;
-    let out = pcap.with_extension("out.pcap");
+    let out = pcaps[0].with_extension("out.pcap");
     let played = Router::start(&Setup {
         cpus: vec![cpu],
-        sources: vec![source(0, pcap, false)],
-        sink: format!("net_pcap1,tx_pcap={}", out.display()),
+        sources: (0..)
+            .zip(pcaps)
+            .map(|(n, pcap)| source(n, pcap, false))
+            .collect(),
+        sink: format!("net_pcap{},tx_pcap={}", pcaps.len(), out.display()),
         held: 0,
         memory,
         other_vrfs: 0,

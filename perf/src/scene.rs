@@ -32,6 +32,9 @@ pub struct Scene {
     /// Frame lengths to be tried one after the other; none: those of the streams.
     #[serde(default)]
     pub sizes: Vec<usize>,
+    /// How many ports receive frames of their own, as many on each.
+    #[serde(default = "one")]
+    pub ports: u32,
     /// What the frames are; each frame belongs to one stream, by weight.
     pub streams: Vec<Stream>,
     /// The routes.
@@ -55,6 +58,12 @@ pub struct Stream {
     /// Whether the IPv4 header checksum is wrong.
     #[serde(default)]
     pub bad_checksum: bool,
+    /// Whether the IPv6 payload length goes beyond the frame.
+    #[serde(default)]
+    pub bad_length: bool,
+    /// VLAN of an 802.1Q tag, whose four bytes count in `size`.
+    #[serde(default)]
+    pub vlan: Option<u16>,
 }
 
 /// Some routes: a prefix cut in equal parts, one for each nexthop; or a table.

@@ -19,14 +19,22 @@ fn tables() -> Tables {
     }
 }
 
-fn file_of(scene: &Scene, tables: &Tables, name: &str) -> PathBuf {
-    // DPDK numbers all pcap ports of a process, in their MAC addresses: two for each file played.
+/// A file for each port of the scene.
+fn files_of(scene: &Scene, tables: &Tables) -> Vec<PathBuf> {
+    // DPDK numbers all pcap ports of a process, in their MAC addresses: the sink is the last.
     static PORTS: AtomicU8 = AtomicU8::new(0);
-    let port = PORTS.fetch_add(2, Ordering::Relaxed);
-    let file = format!("ironlane-perf-{}-{name}.pcap", std::process::id());
-    let path = std::env::temp_dir().join(file);
-    frames::write(&path, &frames::make(scene, tables, port).unwrap()).unwrap();
-    path
+    let first = PORTS.fetch_add(scene.ports as u8 + 1, Ordering::Relaxed);
+    let of_port = |port| {
+        let file = format!(
+            "ironlane-perf-{}-{}-{port}.pcap",
+            std::process::id(),
+            scene.name
+        );
+        let path = std::env::temp_dir().join(file);
+        frames::write(&path, &frames::make(scene, tables, port).unwrap()).unwrap();
+        path
+    };
+    (first..first + scene.ports as u8).map(of_port).collect()
 }
 
 fn cpu() -> usize {
@@ -37,11 +45,13 @@ fn cpu() -> usize {
 fn played(scene: &Scene, change: impl FnOnce(&mut Vec<Route>)) -> Result<Fates, String> {
     let tables = tables();
     let wanted = scene.routes(&tables).unwrap();
-    let path = file_of(scene, &tables, &scene.name);
+    let paths = files_of(scene, &tables);
     let mut installed = wanted.clone();
     change(&mut installed);
-    let result = play::verify(&path, cpu(), MEMORY, &installed, &wanted);
-    std::fs::remove_file(path).unwrap();
+    let result = play::verify(&paths, cpu(), MEMORY, &installed, &wanted);
+    for path in paths {
+        std::fs::remove_file(path).unwrap();
+    }
     result.map_err(|error| error.to_string())
 }
 
@@ -59,7 +69,12 @@ fn each_scene_passes_the_rig_and_wrong_routes_do_not() {
             let scene = scene.clone().with(size, Some(FRAMES));
             let fates = played(&scene, |_| ()).unwrap_or_else(|e| panic!("{}: {e}", scene.name));
             let sum = fates.forwarded + fates.punted + fates.dropped;
-            assert_eq!(sum, FRAMES as u64, "{}", scene.name);
+            assert_eq!(
+                sum,
+                FRAMES as u64 * u64::from(scene.ports),
+                "{}",
+                scene.name
+            );
         }
     }
 

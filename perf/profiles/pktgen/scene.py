@@ -5,7 +5,7 @@
     pktgen -l 0-2 -a PCI -- -P -m '[1:2].0' -f scene.pkt
 
 A scene of one stream uses pktgen's range mode, which counts destinations up. What range mode cannot say (several
-streams, wrong checksums, full tables) is played from a file, made by `ironlane-perf frames`; then this prints
+streams, bad frames, tags, full tables) is played from a file, made by `ironlane-perf frames`; then this prints
 the two commands instead. Sizes are without FCS, as in the scenes; pktgen's are with it.
 """
 import argparse
@@ -20,7 +20,7 @@ SCENES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scenes.
 def script(scene, mac, port=0, size=None, rate=100):
     """The lines; None if the scene has to be played from a file."""
     stream = scene["streams"][0]
-    if len(scene["streams"]) > 1 or stream.get("bad_checksum") or "/" not in stream["to"]:
+    if len(scene["streams"]) > 1 or "/" not in stream["to"] or any(stream.get(what) for what in ("bad_checksum", "bad_length", "vlan")):
         return None
     net = ipaddress.ip_network(stream["to"])
     last = net[min(net.num_addresses, 2**16) - 1]

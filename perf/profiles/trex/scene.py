@@ -13,7 +13,7 @@ import ipaddress
 import json
 import os
 
-from trex_stl_lib.api import (Ether, IP, IPv6, STLFlowLatencyStats, STLPktBuilder, STLProfile, STLScVmRaw, STLStream, STLTXCont,
+from trex_stl_lib.api import (Dot1Q, Ether, IP, IPv6, STLFlowLatencyStats, STLPktBuilder, STLProfile, STLScVmRaw, STLStream, STLTXCont,
                               STLVmFixIpv4, STLVmFlowVar, STLVmWrFlowVar, UDP)
 
 SCENES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scenes.json")
@@ -34,15 +34,17 @@ class Scene:
         net = ipaddress.ip_network(stream["to"])
         first, last = int(net[0]), int(net[-1])
         ttl = stream.get("ttl", 64)
+        ether = Ether() / Dot1Q(vlan=stream["vlan"]) if "vlan" in stream else Ether()
         if net.version == 4:
             more = {"chksum": 0xBAD} if stream.get("bad_checksum") else {}
-            base = Ether() / IP(src="192.0.2.10", dst=str(net[0]), ttl=ttl, **more) / UDP(sport=4000, dport=5000)
+            base = ether / IP(src="192.0.2.10", dst=str(net[0]), ttl=ttl, **more) / UDP(sport=4000, dport=5000)
             vary = [STLVmFlowVar("to", min_value=first, max_value=last, size=4, op="random"),
                     STLVmWrFlowVar("to", pkt_offset="IP.dst")]
             if not more:
                 vary.append(STLVmFixIpv4(offset="IP"))
         else:
-            base = Ether() / IPv6(src="2001:db8:0:1::10", dst=str(net[0]), hlim=ttl) / UDP(sport=4000, dport=5000)
+            more = {"plen": size - 54 + 1} if stream.get("bad_length") else {}
+            base = ether / IPv6(src="2001:db8:0:1::10", dst=str(net[0]), hlim=ttl, **more) / UDP(sport=4000, dport=5000)
             # The last eight bytes of the address; the scenes' prefixes end before them or in them.
             host = min(64, 128 - net.prefixlen)
             vary = [STLVmFlowVar("to", min_value=0, max_value=2**host - 1, size=8, op="random"),
