@@ -37,7 +37,7 @@ test: ## Install what is missing, build, run every check and test (root)
 bench: ## Measure Ironlane beside testpmd, l3fwd and grout on this machine (root)
 	scripts/setup.sh
 	scripts/hugepages.sh 2048
-	$(CARGO) build --release --locked -p ironlane-perf --features baselines
+	$(CARGO) build --release --locked -p ironlane-control -p ironlane-perf --features ironlane-perf/baselines
 	python3 perf/bench --part '$(BENCH)' $(if $(QUICK),--quick) $(if $(GROUT),--grout) $(BENCH_ARGS)
 
 lint: ## rustfmt, clippy and licences

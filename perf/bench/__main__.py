@@ -77,7 +77,7 @@ def main():
     for row in failed:
         print(f"FAILED: {' '.join(str(row.get(key, '')) for key in ('part', 'scene', 'who'))}: {row['error']}", file=sys.stderr)
     # A peer that could not be measured is no failure of ours.
-    sys.exit(any(row.get("who") == "ironlane" for row in failed))
+    sys.exit(any(row.get("who") in ("ironlane", "daemon") for row in failed))
 
 
 main()

@@ -4,13 +4,14 @@ import json
 import os
 import statistics
 
+import daemon
 import goals
 import peers
 import report
 import rig
 
-# Who takes part in which scene beside Ironlane. l3fwd has no nexthops and looks at no checksum; where a
-# scene is about these, only the bare rig is beside it. `!`: in the first round alone, it starts slowly.
+# Who takes part in which scene beside Ironlane's data plane on its own; `daemon` is all of Ironlane as it is
+# shipped. l3fwd has no nexthops and forwards bad frames, too. `!`: in the first round alone, it starts slowly.
 SCENES = {
     "ipv4": ["testpmd io", "l3fwd lpm", "l3fwd fib", "grout"],
     "ipv6": ["testpmd io", "l3fwd lpm", "l3fwd fib", "grout"],
@@ -18,14 +19,19 @@ SCENES = {
     "ipv6-512": ["testpmd io", "l3fwd lpm"],
     "full4": ["testpmd io", "!l3fwd lpm", "l3fwd fib", "!grout"],
     "full6": ["testpmd io", "!l3fwd lpm", "l3fwd fib", "!grout"],
-    "bad1": ["testpmd io"],
+    "bad1": ["daemon", "testpmd io", "l3fwd lpm"],
+    "bad1-6": ["daemon", "testpmd io", "l3fwd lpm"],
+    "full4-bad1": ["!daemon", "testpmd io", "l3fwd fib"],
+    "full6-bad1": ["!daemon", "testpmd io", "l3fwd fib"],
+    "ports4": ["testpmd io", "l3fwd lpm"],
     "mixed": ["testpmd io", "l3fwd lpm", "grout"],
     "imix": ["testpmd io", "l3fwd lpm", "grout"],
     "punt25": ["testpmd io"],
     "drop": ["testpmd io"],
+    "vlan": ["testpmd io"],
     "adjacencies": ["testpmd io", "l3fwd fib"],
 }
-QUICK = ["ipv4", "ipv6", "ipv4-512", "full4", "full6", "bad1", "punt25", "adjacencies"]
+QUICK = ["ipv4", "ipv6", "ipv4-512", "ipv6-512", "full4", "full6", "bad1", "punt25", "adjacencies"]
 
 
 def routes_file(scene):
@@ -57,7 +63,7 @@ def measure(context):
     """Rows of all rounds. A row that failed has `error`."""
     all_scenes = rig.scenes()
     names = QUICK if context.quick else list(SCENES)
-    have = [name for name in context.have if not (context.quick and name == "grout")]
+    have = ["daemon"] + [name for name in context.have if not (context.quick and name == "grout")]
     if context.quick:  # l3fwd's LPM takes minutes over a full table
         for family in "46":
             SCENES[f"full{family}"] = ["testpmd io", "l3fwd fib"]
@@ -65,15 +71,15 @@ def measure(context):
     steps = len(names) + sum(len(contenders(name, have, n)) for name in names for n in range(rounds))
     progress, rows, made = rig.Progress(steps), [], {}
     for name in names:
-        scene = all_scenes[name]
-        progress.now(f"{name}: verifying every frame")
-        made[name] = rig.pcap(scene), routes_file(scene)
-        verdict = rig.perf("play", "--scene", name, "--pcap", made[name][0], "--cpu", rig.WORKER, "--verify",
-                           *rig.table_arguments(scene))
-        progress.step(f"{name}: frames compared, {verdict.strip().split(': ', 1)[1]}")
+        made[name], failed = prepare(all_scenes[name], "daemon" in contenders(name, have, 0), progress)
+        rows += failed
+    wrong = {(row["scene"], row["who"]) for row in rows}
     for number in range(rounds):
         for name in rig.order(names, number):
             for who in rig.order(contenders(name, have, number), number):
+                if (name, who) in wrong:
+                    progress.step(f"round {number + 1} of {rounds}: {name:<12} {who:<10} left out: its frames are wrong")
+                    continue
                 progress.now(f"round {number + 1} of {rounds}: {name}: {who}")
                 row = {"part": "forward", "scene": name, "who": who, "round": number}
                 try:
@@ -87,10 +93,35 @@ def measure(context):
     return rows
 
 
-def one(who, scene, pcap, routes, seconds):
+def prepare(scene, with_daemon, progress):
+    """Makes the scene's files and has every frame compared: (what `one` takes of it, rows of those that failed)."""
+    name, failed, words = scene["name"], [], []
+    pcaps, routes = rig.pcaps(scene), routes_file(scene)
+    checks = {"ironlane": lambda: rig.perf("play", "--scene", name, *pcap_arguments(pcaps), "--cpu", rig.WORKER, "--verify",
+                                           *rig.table_arguments(scene))}
+    if with_daemon:
+        checks["daemon"] = lambda: daemon.verify(scene, pcaps[0], routes)
+    for who, check in checks.items():
+        progress.now(f"{name}: comparing every frame of {who}")
+        try:
+            words.append(f"{who}: {check().strip().split(': ', 1)[1]}")
+        except rig.Failed as error:
+            failed.append({"part": "forward", "scene": name, "who": who, "round": 0, "error": str(error)})
+            words.append(f"{who}: {error}")
+    progress.step(f"{name}: {'; '.join(words)}")
+    return (pcaps, routes, words[0]), failed
+
+
+def pcap_arguments(pcaps):
+    return [word for path in pcaps for word in ("--pcap", path)]
+
+
+def one(who, scene, pcaps, routes, verdict, seconds):
+    if who == "daemon":
+        return daemon.measure(scene, pcaps[0], routes, daemon.fates(verdict), seconds)
     if who != "ironlane":
-        return peers.measure(who, pcap, scene["frames"], routes, seconds)
-    out = rig.perf("play", "--scene", scene["name"], "--pcap", pcap, "--cpu", rig.WORKER, "--seconds", seconds,
+        return peers.measure(who, pcaps, scene["frames"] * len(pcaps), routes, seconds)
+    out = rig.perf("play", "--scene", scene["name"], *pcap_arguments(pcaps), "--cpu", rig.WORKER, "--seconds", seconds,
                    *rig.table_arguments(scene))
     row = json.loads(out)
     rig.learn_tsc(row["tsc_mhz"])
@@ -123,7 +154,7 @@ def summary(rows):
             "wait_pct": statistics.median(row["wait_pct"] for row in mine.values()),
             "to": {}, "above": None,
         }
-        for peer in peers.NAMES:
+        for peer in ("ironlane", *peers.NAMES):
             theirs = good.get((scene, peer), {})
             both = [n for n in mine if n in theirs]
             if both and peer != who:

@@ -24,12 +24,12 @@ class Goal:
 
 
 def forward(lines):
-    def of(scene, peer=None):
-        line = next((l for l in lines if l["scene"] == scene and l["who"] == "ironlane" and "error" not in l), None)
+    def of(scene, peer=None, who="ironlane"):
+        line = next((l for l in lines if l["scene"] == scene and l["who"] == who and "error" not in l), None)
         return line and (line["to"].get(peer) if peer else line["above"])
 
-    def goal(words, scene, peer, bound):
-        return Goal("forward", words, of(scene, peer), bound)
+    def goal(words, scene, peer, bound, who="ironlane"):
+        return Goal("forward", words, of(scene, peer, who), bound)
 
     goals = []
     for family, scene in (("IPv4", "ipv4"), ("IPv6", "ipv6")):
@@ -44,6 +44,9 @@ def forward(lines):
         goal("full IPv6 table: rate against l3fwd fib", "full6", "l3fwd fib", 1.1),
         goal("full IPv6 table: rate against grout", "full6", "grout", 7),
     ]
+    for words, scene, peer, bound in (("512 IPv4 nexthops", "bad1", "l3fwd lpm", 0.95), ("512 IPv6 nexthops", "bad1-6", "l3fwd lpm", 0.95),
+                                      ("full IPv4 table", "full4-bad1", "l3fwd fib", 1.1), ("full IPv6 table", "full6-bad1", "l3fwd fib", 1.1)):
+        goals.append(goal(f"the daemon, one bad frame in a hundred, {words}: rate against {peer}", scene, peer, bound, "daemon"))
     for words, scene, bound in (("one IPv4 route", "ipv4", 25), ("one IPv6 route", "ipv6", 25),
                                 ("512 IPv4 nexthops", "ipv4-512", 25),
                                 ("full IPv4 table", "full4", 65), ("full IPv6 table", "full6", 65)):

@@ -70,7 +70,10 @@ class Noise:
 
 
 class Telemetry:
-    def __init__(self, path, child, patience=240):
+    """DPDK's own counters, of the ports that packets come from and leave by."""
+
+    def __init__(self, path, child, sources, sinks, patience=240):
+        self.sources, self.sinks = sources, sinks
         until = time.monotonic() + patience
         while True:
             if child.poll() is not None:
@@ -86,16 +89,18 @@ class Telemetry:
                     raise rig.Failed("no telemetry socket")
                 time.sleep(0.05)
 
-    def stats(self, port):
-        self.socket.send(f"/ethdev/stats,{port}".encode())
-        answer = json.loads(self.socket.recv(65536)).get("/ethdev/stats") or {}
-        return answer
+    def sum(self, ports, counter):
+        total = 0
+        for port in ports:
+            self.socket.send(f"/ethdev/stats,{port}".encode())
+            total += (json.loads(self.socket.recv(65536)).get("/ethdev/stats") or {}).get(counter, 0)
+        return total
 
     def reading(self):
         """When; received just before and just after; sent."""
-        before = self.stats(0).get("ipackets", 0)
-        sent = self.stats(1).get("opackets", 0)
-        return time.monotonic(), before, self.stats(0).get("ipackets", 0), sent
+        before = self.sum(self.sources, "ipackets")
+        sent = self.sum(self.sinks, "opackets")
+        return time.monotonic(), before, self.sum(self.sources, "ipackets"), sent
 
 
 class Grout:
@@ -140,56 +145,65 @@ def start(command, log, **options):
                             preexec_fn=rig.prefer, **options)
 
 
-def end(child):
+def end(child, patience=10):
     child.terminate()
     try:
-        child.wait(10)
+        child.wait(patience)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
 
 
-def measure(name, pcap, frames, routes, seconds):
-    """One reading of one peer. `routes`: file of lines `prefix number`."""
+def measure(name, pcaps, frames, routes, seconds):
+    """One reading of one peer. `pcaps`: a file for each port that receives; `frames`: how many in all; `routes`: file
+    of lines `prefix number`."""
     os.makedirs(rig.WORK, exist_ok=True)
     log_path = os.path.join(rig.WORK, f"{name.replace(' ', '-')}.log")
     with open(log_path, "w") as log:
         try:
             if name == "grout":
-                row = grout(pcap, frames, routes, seconds, log)
+                row = grout(pcaps, frames, routes, seconds, log)
             else:
-                row = dpdk(name, pcap, frames, routes, seconds, log)
+                row = dpdk(name, pcaps, frames, routes, seconds, log)
         except rig.Failed as error:
             raise rig.Failed(f"{error} ({log_path})")
     row["name"] = name
     return row
 
 
-def dpdk(name, pcap, frames, routes, seconds, log):
+def dpdk(name, pcaps, frames, routes, seconds, log):
     prefix = f"ironlane-bench-{os.getpid()}"
-    eal = [f"--file-prefix={prefix}", "--no-pci", "--in-memory",
-           f"--vdev=net_pcap0,rx_pcap={pcap},infinite_rx=1", "--vdev=net_null1,no-rx=1", "--"]
-    if name.startswith("testpmd"):
+    # testpmd forwards between pairs of ports, so it needs a sink for each source.
+    pairs = name.startswith("testpmd")
+    devices = []
+    for path in pcaps:
+        devices.append(f"net_pcap{len(devices)},rx_pcap={path},infinite_rx=1")
+        if pairs or len(pcaps) == 1 + pcaps.index(path):
+            devices.append(f"net_null{len(devices)},no-rx=1")
+    sources = [place for place, device in enumerate(devices) if "pcap" in device]
+    sinks = [place for place in range(len(devices)) if place not in sources]
+    eal = [f"--file-prefix={prefix}", "--no-pci", "--in-memory", *(f"--vdev={device}" for device in devices), "--"]
+    if pairs:
         command = ["dpdk-testpmd", "-l", f"{rig.MAIN},{rig.WORKER}", "--main-lcore", rig.MAIN, *eal,
                    f"--forward-mode={name.split()[1]}", "--auto-start", "--stats-period=1",
                    "--port-topology=paired", "--nb-cores=1", f"--total-num-mbufs={frames + 24 * 1024}",
                    "--no-flush-rx"]
     else:
-        rules = rules_of(routes)
+        rules = rules_of(routes, sinks[0])
         kind = "l3fwd-full" if frames > 6000 or rules["most"] > 1000 else "l3fwd"
-        command = [os.path.join(PEERS, kind, "build", "l3fwd"), "-l", rig.WORKER, *eal, "-P", "-p", "3",
-                   f"--config=(0,0,{rig.WORKER})", f"--lookup={name.split()[1]}", "--parse-ptype",
+        command = [os.path.join(PEERS, kind, "build", "l3fwd"), "-l", rig.WORKER, *eal, "-P", "-p", hex(2 ** len(devices) - 1),
+                   "--config=" + ",".join(f"({port},0,{rig.WORKER})" for port in sources), f"--lookup={name.split()[1]}", "--parse-ptype",
                    f"--rule_ipv4={rules['4']}", f"--rule_ipv6={rules['6']}"]
     child = start(command, log)
     try:
-        counters = Telemetry(f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2", child)
+        counters = Telemetry(f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2", child, sources, sinks)
         return measured(counters, child.pid, child, seconds, 0.001)
     finally:
         end(child)
         shutil.rmtree(f"/var/run/dpdk/{prefix}", ignore_errors=True)
 
 
-def rules_of(routes):
+def rules_of(routes, sink):
     """l3fwd's own files: it knows ports, no nexthops, and wants a rule of each family."""
     paths = {"4": os.path.join(rig.WORK, "rules4"), "6": os.path.join(rig.WORK, "rules6")}
     count = {"4": 0, "6": 0}
@@ -199,21 +213,23 @@ def rules_of(routes):
             family = "6" if ":" in prefix else "4"
             if prefix.endswith("/0"):
                 continue
-            (ip6 if family == "6" else ip4).write(f"R{prefix} 1\n")
+            (ip6 if family == "6" else ip4).write(f"R{prefix} {sink}\n")
             count[family] += 1
         if not count["4"]:
-            ip4.write("R192.0.2.0/24 1\n")
+            ip4.write(f"R192.0.2.0/24 {sink}\n")
         if not count["6"]:
-            ip6.write("R2001:db8:ffff::/64 1\n")
+            ip6.write(f"R2001:db8:ffff::/64 {sink}\n")
     return {**paths, "most": max(count.values())}
 
 
-def grout(pcap, frames, routes, seconds, log):
+def grout(pcaps, frames, routes, seconds, log):
     if frames > 240_000:
         raise rig.Failed("grout's pool takes no more than 240,000 frames")
+    if len(pcaps) > 1:
+        raise rig.Failed("grout is measured with one source")
     for place in ("dev", "proc", "sys"):
         os.makedirs(os.path.join(SID, place), exist_ok=True)
-    shutil.copy(pcap, os.path.join(SID, "tmp", "bench.pcap"))
+    shutil.copy(pcaps[0], os.path.join(SID, "tmp", "bench.pcap"))
     # A mount namespace of its own: what is mounted goes with it.
     mounts = "; ".join(f"mount --rbind /{place} {SID}/{place}" for place in ("dev", "proc", "sys"))
     inside = f"{mounts}; exec chroot {SID} taskset -c {rig.MAIN},{rig.WORKER} grout -p -M :0 -s /tmp/grout.sock"

@@ -16,13 +16,13 @@ def markdown(head, rows):
 
 def forward_table(lines):
     head = ["scene", "who", "rounds", "Mpps", "net", "spread", "cycles", "above rig", "to testpmd io",
-            "to l3fwd lpm", "to l3fwd fib", "to grout", "steal", "wait"]
+            "to l3fwd lpm", "to l3fwd fib", "to grout", "to ironlane", "steal", "wait"]
     rows = []
     for line in lines:
         if "error" in line:
             rows.append([line["scene"], line["who"], "FAILED: " + line["error"][:80]] + [""] * (len(head) - 3))
             continue
-        to = [f"{line['to'][peer]:.2f}" if peer in line["to"] else "" for peer in peers.NAMES]
+        to = [f"{line['to'][peer]:.2f}" if peer in line["to"] else "" for peer in (*peers.NAMES, "ironlane")]
         above = "" if line["above"] is None else f"{line['above']:.0f}"
         rows.append([line["scene"], line["who"], line["rounds"], f"{line['mpps']:.1f}", f"{line['net_mpps']:.1f}",
                      f"{line['spread_pct']:.0f} %", f"{line['cycles']:.0f}", above, *to,

@@ -14,6 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 PERF = os.path.join(TARGET, "release", "ironlane-perf")
+DAEMON = os.path.join(TARGET, "release", "ironlane")
 WORK = os.path.join(TARGET, "bench")
 SHARED = os.environ.get("IRONLANE_SHARED", os.path.join(ROOT, "..", "shared"))
 MAIN, WORKER = os.environ.get("MAIN", "0"), os.environ.get("WORKER", "1")
@@ -135,11 +136,13 @@ def scenes():
         return {scene["name"]: scene for scene in json.load(file)["scenes"]}
 
 
-def pcap(scene, *more, name=None):
-    """File of the frames of a scene, made anew each time: it must be that of this build."""
-    path = os.path.join(WORK, f"{name or scene['name']}.pcap")
-    perf("frames", "--scene", scene["name"], "--out", path, *table_arguments(scene), *more)
-    return path
+def pcaps(scene):
+    """Files of the frames of a scene, one for each port, made anew each time: they must be those of this build."""
+    paths = []
+    for port in range(scene.get("ports", 1)):
+        paths.append(os.path.join(WORK, f"{scene['name']}-{port}.pcap"))
+        perf("frames", "--scene", scene["name"], "--out", paths[-1], "--port", port, *table_arguments(scene))
+    return paths
 
 
 def machine():

@@ -20,7 +20,7 @@ def measure(context):
     updates = os.path.join(rig.SHARED, "data", "rib", "updates-v4-20260511.txt.xz")
     more = ["--updates", updates] if os.path.exists(updates) else []
     try:
-        out = rig.perf("routes", "--table", rig.table(4), *more, "--pcap", rig.pcap(scene), "--rounds", pairs, "--seconds", seconds,
+        out = rig.perf("routes", "--table", rig.table(4), *more, "--pcap", rig.pcaps(scene)[0], "--rounds", pairs, "--seconds", seconds,
                        "--cpu", rig.WORKER, timeout=1200)
         rows = [{"part": "routes", "who": "ironlane", **json.loads(line)} for line in out.splitlines()]
     except rig.Failed as error:

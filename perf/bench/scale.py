@@ -71,7 +71,7 @@ def measure(context):
                 arguments, pcap, frames = command(axis, point)
                 row.update(rig.complete(json.loads(rig.perf(*arguments, "--seconds", seconds))))
                 if axis in ("routes", "adjacencies") and "testpmd io" in context.have:
-                    rig_row = rig.complete(peers.measure("testpmd io", pcap, frames, None, seconds))
+                    rig_row = rig.complete(peers.measure("testpmd io", [pcap], frames, None, seconds))
                     row["above"] = row["cycles"] - rig_row["cycles"]
                 words = f"{row['net_mpps']:6.1f} Mpps net, {row['cycles']:4.0f} cycles"
             except rig.Failed as error:
