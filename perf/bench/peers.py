@@ -3,6 +3,7 @@
 The rate is that of packets sent by port 1, from two readings some seconds apart: DPDK's telemetry
 socket, for grout its own counters. A run in which port 1 did not send what port 0 received fails.
 """
+import ipaddress
 import json
 import os
 import shutil
@@ -270,14 +271,27 @@ def grout(pcaps, frames, routes, seconds, log):
         end(child)
 
 
+def tbl8_groups(prefixes):
+    """How many groups of 256 the trie of rte_fib6 needs: one for each eight bits that a prefix goes on after 24."""
+    groups = set()
+    for prefix in prefixes:
+        net = ipaddress.ip_network(prefix)
+        address = int(net.network_address)
+        groups.update((bits, address >> 128 - bits) for bits in range(24, net.prefixlen, 8))
+    return len(groups)
+
+
 def prepare_grout(say, frames, lines):
     say("affinity", "cpus", "set", "control", rig.MAIN, "datapath", rig.WORKER)
     queue = ["qsize", "65534"] if frames > 60_000 else []
     say("interface", "add", "port", "p0", "devargs", "net_pcap0,rx_pcap=/tmp/bench.pcap,infinite_rx=1", *queue, "down")
     say("interface", "add", "port", "p1", "devargs", "net_null1,no-rx=1")
-    for family, count in (("4", sum(":" not in line for line in lines)), ("6", sum(":" in line for line in lines))):
-        if count > 60_000:
-            say("interface", "set", "vrf", "main", f"rib{family}-routes", str(count + 1000))
+    for family, prefixes in (("4", [line.split()[0] for line in lines if ":" not in line]),
+                             ("6", [line.split()[0] for line in lines if ":" in line])):
+        if len(prefixes) > 60_000:
+            # For IPv6 it would reserve four groups a route, of 2 KiB each: more memory than most machines have.
+            groups = ["fib6-tbl8", str(tbl8_groups(prefixes) * 5 // 4)] if family == "6" else []
+            say("interface", "set", "vrf", "main", f"rib{family}-routes", str(len(prefixes) + 1000), *groups)
     say("address", "add", "10.1.0.1/16", "iface", "p0")
     say("address", "add", "fd00:1::1/64", "iface", "p0")
     say("address", "add", "10.2.0.1/16", "iface", "p1")
