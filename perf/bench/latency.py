@@ -58,13 +58,13 @@ def percentile(row, wanted):
 
 
 def times_table(times):
-    head = ["family", "load", "who", "Mpps", "min", "p50", "p90", "p99", "p99.9", "p99.99", "max", "lost", "wait"]
+    head = ["family", "load", "who", "Mpps", "min", "p50", "p90", "p99", "p99.9", "p99.99", "max", "lost", "wait", "stalls", "set aside", "again"]
     rows = []
     for family, line in times.items():
         for row in line["times"]:
             rows.append([family, f"{row['load_pct']:.0f} %", row["who"], f"{row['mpps']:.2f}"]
                         + [f"{percentile(row, p) / 1000:.2f}" for p in (0, 50, 90, 99, 99.9, 99.99, 100)]
-                        + [f"{row['loss_pct']:.3f} %", f"{row['wait_pct']:.0f} %"])
+                        + [f"{row['loss_pct']:.3f} %", f"{row['wait_pct']:.1f} %", row["stalls"], row["set_aside"], row["thrown_away"]])
     return report.markdown(head, rows)
 
 
@@ -87,18 +87,26 @@ def plot(folder, times):
 def run(context, folder):
     """The part, for __main__."""
     rows, times, bursts, searched = measure(context)
-    burst_rows = [[family, row["burst"], f"{row['met']:.1f}", f"{row['mpps']:.2f}", f"{row['cycles']:.0f}", f"{row['wait_pct']:.0f} %"]
+    burst_rows = [[family, row["burst"], f"{row['met']:.1f}", f"{row['mpps']:.2f}", f"{row['cycles']:.0f}", f"{row['line_ticks']:.0f}",
+                   f"{row['wait_pct']:.0f} %"]
                   for family, lines in bursts.items() for row in lines]
-    search_rows = [[row["scene"], row["frame"] + 4, f"{row['mpps']:.3f}", f"{row['wire_gbps']:.2f}", row["trials"]] for row in searched]
+    search_rows = [[row["scene"], row["frame"] + 4, f"{row['mpps']:.3f}", f"{row['wire_gbps']:.2f}", row["trials"], row["disturbed"]] for row in searched]
+    again = sum(row["thrown_away"] for line in times.values() for row in line["times"])
+    trials, disturbed = (sum(line[what] for line in [*times.values(), *searched]) for what in ("trials", "disturbed"))
     return {
         "sections": [
             ("Time through the box", "Microseconds, by the time stamp counter in each frame; load in percent of the highest rate with at most "
-             "0.5 % loss, so that a moment without the core does not decide it. `no router`: the same generator on a bare ring, its own part.", times_table(times), plot(folder, times)),
+             "0.5 % loss, so that a moment without the core does not decide it. `no router`: the same generator on a bare ring, its own part. "
+             "A stall is a gap of more than 20 us between two polls of the generator: it was kept from its CPU, so the stall and what was on the way "
+             "(set aside) are left out. A reading with a stall, or in which the lcore waited, was taken again twice at most, "
+             f"and the quietest counts: {again} readings of all were thrown away; of {trials} trials that sought the highest rates, {disturbed} were "
+             "disturbed so.", times_table(times), plot(folder, times)),
             ("Small bursts", "The next burst goes when the lcore has taken the one before. Cycles: of turns that moved packets, rx and tx of "
-             "the ring port in them. The rate is that of the hand-over between two cores.",
-             report.markdown(["family", "burst", "met", "Mpps", "cycles a packet", "wait"], burst_rows), []),
+             "the ring port in them. The rate is that of the hand-over between two cores. `line`: the time stamp counter's ticks that a "
+             "cache line takes between the two, which decides all this (perf/README.md).",
+             report.markdown(["family", "burst", "met", "Mpps", "cycles a packet", "line", "wait"], burst_rows), []),
             ("Highest rate without loss", "Binary search of RFC 2544 section 26.1; frame lengths with FCS; Gbit/s as on a wire, with preamble and gap. "
-             "The generator on one core bounds it, too.", report.markdown(["scene", "frame", "Mpps", "Gbit/s", "trials"], search_rows), []),
+             "The generator on one core bounds it, too.", report.markdown(["scene", "frame", "Mpps", "Gbit/s", "trials", "disturbed"], search_rows), []),
         ],
         "goals": [], "data": {"rows": rows},
     }

@@ -272,13 +272,15 @@ def grout(pcaps, frames, routes, seconds, log):
 
 
 def tbl8_groups(prefixes):
-    """How many groups of 256 the trie of rte_fib6 needs: one for each eight bits that a prefix goes on after 24."""
-    groups = set()
-    for prefix in prefixes:
-        net = ipaddress.ip_network(prefix)
-        address = int(net.network_address)
-        groups.update((bits, address >> 128 - bits) for bits in range(24, net.prefixlen, 8))
-    return len(groups)
+    """How many groups of 256 rte_fib6 sets aside for these routes: for each one, one for every eight bits that it is
+    longer than the route that it lies in, or than 24. (It needs fewer, but refuses routes beyond this.)"""
+    seen, groups = set(), 0
+    for net in sorted(map(ipaddress.ip_network, prefixes)):
+        address, length = int(net.network_address), net.prefixlen
+        outer = next((bits for bits in range(length - 1, 24, -1) if (bits, address >> 128 - bits) in seen), 24)
+        groups += -(-max(length, 24) // 8) - -(-outer // 8)
+        seen.add((length, address >> 128 - length))
+    return groups
 
 
 def prepare_grout(say, frames, lines):
@@ -290,7 +292,7 @@ def prepare_grout(say, frames, lines):
                              ("6", [line.split()[0] for line in lines if ":" in line])):
         if len(prefixes) > 60_000:
             # For IPv6 it would reserve four groups a route, of 2 KiB each: more memory than most machines have.
-            groups = ["fib6-tbl8", str(tbl8_groups(prefixes) * 5 // 4)] if family == "6" else []
+            groups = ["fib6-tbl8", str(tbl8_groups(prefixes))] if family == "6" else []
             say("interface", "set", "vrf", "main", f"rib{family}-routes", str(len(prefixes) + 1000), *groups)
     say("address", "add", "10.1.0.1/16", "iface", "p0")
     say("address", "add", "fd00:1::1/64", "iface", "p0")

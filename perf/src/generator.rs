@@ -13,6 +13,7 @@ use ironlane_dataplane::eal::{
 
 use crate::oracle::Oracle;
 use crate::router::Router;
+use crate::trial::{STALL_NS, Stalls, Trial};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -121,33 +122,6 @@ struct Work {
     stamp: Option<usize>,
 }
 
-/// What one trial showed.
-pub struct Trial {
-    /// Packets that the ring took.
-    pub sent: u64,
-    /// Packets that should have gone, and found the ring full.
-    pub refused: u64,
-    /// Packets that came back.
-    pub received: u64,
-    /// Seconds that it took to send.
-    pub seconds: f64,
-    /// Nanoseconds that packets took.
-    pub times: Histogram<u64>,
-}
-
-impl Trial {
-    /// Packets that did not come back, in parts of one.
-    pub fn loss(&self) -> f64 {
-        let offered = self.sent + self.refused;
-        1.0 - self.received as f64 / offered.max(1) as f64
-    }
-
-    /// Millions of packets a second that came back.
-    pub fn mpps(&self) -> f64 {
-        self.received as f64 / self.seconds / 1e6
-    }
-}
-
 impl Work {
     fn new(eal: Eal, pool: Mempool, frames: Vec<Vec<u8>>) -> Self {
         let ends: Vec<_> = frames
@@ -213,16 +187,32 @@ impl Work {
 
 impl Generator<'_> {
     /// Sends at `pps` packets a second, `burst` at once, for so long; then waits for what is on
-    /// the way.
+    /// the way. Time in which this thread was kept from its CPU does not count, see [`trial`](crate::trial).
     pub fn trial(&mut self, pps: f64, burst: usize, time: Duration) -> Trial {
         let mut times = histogram();
         let (mut sent, mut refused, mut received) = (0_u64, 0_u64, 0);
+        let (mut stalls, mut aside) = (Stalls::default(), histogram());
         let hz = self.work.clock.hz() as f64;
         let (begin, length) = (ticks(), (time.as_secs_f64() * hz) as u64);
-        let mut last = begin;
-        while last - begin < length {
-            last = ticks();
-            let due = ((last - begin) as f64 * pps / hz) as u64;
+        let stall = (STALL_NS as f64 * hz / 1e9) as u64;
+        let (mut last, mut ran, mut paused) = (begin, 0, 0);
+        while ran < length {
+            let now = ticks();
+            if now - last > stall {
+                let on_the_way = sent - received.min(sent);
+                let back = self.rest(on_the_way, &mut aside);
+                // As if they had never been sent.
+                sent -= on_the_way;
+                let settled = ticks();
+                paused += settled - last;
+                let (length, settling) = ((now - last) as f64 / hz, (settled - now) as f64 / hz);
+                stalls.note(length, settling, on_the_way, back);
+                last = settled;
+                continue;
+            }
+            last = now;
+            ran = now - begin - paused;
+            let due = (ran as f64 * pps / hz) as u64;
             let mut waiting = due - (sent + refused).min(due);
             // Behind by more than a ring: those never went.
             if waiting > u64::from(RING) {
@@ -240,14 +230,14 @@ impl Generator<'_> {
             }
             received += self.work.take(self.from, &mut times);
         }
-        let seconds = (last - begin) as f64 / hz;
-        received += self.rest(sent - received, &mut times);
+        received += self.rest(sent - received.min(sent), &mut times);
         Trial {
             sent,
             refused,
             received,
-            seconds,
+            seconds: ran as f64 / hz,
             times,
+            stalls,
         }
     }
 
@@ -270,12 +260,16 @@ impl Generator<'_> {
         (received, seconds)
     }
 
-    /// Waits for `count` packets, a fifth of a second at most.
+    /// Waits for `count` packets, as long as the next comes within a fiftieth of a second.
     fn rest(&mut self, count: u64, times: &mut Histogram<u64>) -> u64 {
-        let (begin, patience) = (ticks(), self.work.clock.hz() / 5);
+        let (mut last, patience) = (ticks(), self.work.clock.hz() / 50);
         let mut received = 0;
-        while received < count && ticks() - begin < patience {
-            received += self.work.take(self.from, times);
+        while received < count && ticks() - last < patience {
+            let came = self.work.take(self.from, times);
+            if came > 0 {
+                received += came;
+                last = ticks();
+            }
         }
         received
     }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "baselines")]
 pub mod baselines;
+pub mod bursts;
 pub mod check;
 pub mod churn;
 pub mod compare;
@@ -14,8 +15,11 @@ pub mod noise;
 pub mod oracle;
 pub mod play;
 pub mod rig;
+pub mod rings;
 pub mod router;
 pub mod scene;
 pub mod table;
 pub mod traffic;
+pub mod transfer;
+pub mod trial;
 pub mod updates;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use ironlane_perf::updates::{self, UpdatesCommand};
-use ironlane_perf::{check, churn, compare, cost, latency, lookup, play, rig, scene, traffic};
+use ironlane_perf::{
+    bursts, check, churn, compare, cost, latency, lookup, play, rig, scene, traffic,
+};
 
 /// Measures the data plane on the rig: pcap source, one lcore, null sink.
 #[derive(Parser)]
@@ -40,7 +42,7 @@ enum What {
     /// The highest rate without loss, by the binary search of RFC 2544, as JSON.
     Search(latency::SearchArgs),
     /// What packets cost the lcore in bursts of a size, as JSON lines.
-    Bursts(latency::BurstsArgs),
+    Bursts(bursts::BurstsArgs),
     /// Writes a pcap file of 64-byte UDP frames to random addresses of the benchmark prefix.
     Traffic {
         /// The file to write.
