@@ -1,6 +1,6 @@
 """Measures Ironlane and its peers on this machine; `make bench` calls it. See perf/README.md.
 
-usage: python3 perf/bench [--part forward,latency,...] [--quick] [--rounds N] [--seconds S] [--grout] [--out DIR]
+usage: python3 perf/bench [--part forward,latency,...] [--quick] [--rounds N] [--seconds S] [--scene ...] [--grout] [--out DIR]
 """
 import argparse
 import datetime
@@ -31,6 +31,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="fewer scenes, points and rounds: below three minutes")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of one reading")
+    parser.add_argument("--scene", default="", help="comma-separated scenes of the part forward, instead of all")
     parser.add_argument("--grout", action="store_true", help="get grout if it is missing (Debian sid in a chroot)")
     parser.add_argument("--out", help="folder for the results (perf/results/<date>-<machine>)")
     parser.add_argument("--sample", action="store_true", help="mark the report as taken on a busy machine")

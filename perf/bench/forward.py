@@ -62,7 +62,10 @@ def contenders(scene, have, number):
 def measure(context):
     """Rows of all rounds. A row that failed has `error`."""
     all_scenes = rig.scenes()
-    names = QUICK if context.quick else list(SCENES)
+    names = [name for name in context.scene.split(",") if name] or (QUICK if context.quick else list(SCENES))
+    unknown = [name for name in names if name not in SCENES]
+    if unknown:
+        raise SystemExit(f"error: no scene is called {', '.join(unknown)}; there are {', '.join(SCENES)}")
     have = ["daemon"] + [name for name in context.have if not (context.quick and name == "grout")]
     if context.quick:  # l3fwd's LPM takes minutes over a full table
         for family in "46":

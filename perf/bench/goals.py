@@ -1,15 +1,18 @@
-"""The goals, and whether the figures reach them."""
+"""The goals, and whether the figures reach them. What a part measures has its function here; a goal without a figure is
+shown, with the reason."""
 
 
 class Goal:
-    def __init__(self, part, words, value, bound, at_most=False, unit=""):
-        self.part, self.words, self.value = part, words, value
+    """`value`: None if there is none; `why` then says why."""
+
+    def __init__(self, part, words, value, bound, at_most=False, unit="", why=""):
+        self.part, self.words, self.value, self.why = part, words, value, why
         self.bound, self.at_most, self.unit = bound, at_most, unit
 
     @property
     def verdict(self):
         if self.value is None:
-            return "not measured"
+            return f"not measured ({self.why})" if self.why else "not measured"
         reached = self.value <= self.bound if self.at_most else self.value >= self.bound
         return "reached" if reached else "not reached"
 
@@ -52,3 +55,15 @@ def forward(lines):
                                 ("full IPv4 table", "full4", 65), ("full IPv6 table", "full6", 65)):
         goals.append(Goal("forward", f"{words}: cycles a packet above the bare rig", of(scene), bound, at_most=True))
     return goals
+
+
+def lcores(rates, taken):
+    """`rates`: by number of lcores, for the time their cores were there; `taken`: percent of the time in which the cores
+    of two lcores were somebody else's."""
+    words, ratio, why = "two lcores: rate against one, where two whole cores are free", None, "needs 2 free cores"
+    if 1 in rates and 2 in rates:
+        if taken <= 2:
+            ratio = rates[2] / rates[1]
+        else:
+            why += f": others took {taken:.0f} % of them"
+    return [Goal("scale", words, ratio, 1.95, why=why)]

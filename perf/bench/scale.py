@@ -16,7 +16,7 @@ def axes(quick):
     cpus = os.cpu_count()
     if quick:
         return {"routes": ("routes", [1, 10_000, 1_000_000]), "adjacencies": ("adjacencies", [1, 1024, 65_536]),
-                "ports": ("ports that receive", [1, 8])}
+                "ports": ("ports that receive", [1, 8]), "lcores": ("lcores", [1, 2])}
     return {
         "routes": ("routes", [1, 1_000, 10_000, 100_000, 1_000_000, 2_000_000, 4_000_000]),
         "vrfs": ("VRFs of 128 routes", [1, 10, 100, 1_000]),
@@ -95,6 +95,7 @@ def run(context, folder):
                 table.append([point, "failed", "", "", ""])
                 continue
             cycles, rates[point] = (statistics.median(row[key] for row in good) for key in ("cycles", "net_mpps"))
+            cycles *= point if axis == "lcores" else 1  # of each lcore
             line.append((point, cycles if axis != "lcores" else rates[point]))
             over = [row["above"] for row in good if "above" in row]
             above += [(point, max(0, statistics.median(over)))] if over else []
@@ -108,7 +109,7 @@ def run(context, folder):
             svg.lines(os.path.join(folder, file), f"Cost by {label}", label, "Mpps" if axis == "lcores" else "TSC cycles a packet",
                       series, log_x=axis != "lcores")
         sections.append((f"Cost by {label}", "", report.markdown([label, "Mpps net", "cycles", "above rig", "wait"], table), [file] if line else []))
-        if axis == "lcores" and os.cpu_count() >= 4:
-            ratio = rates[2] / rates[1] if 1 in rates and 2 in rates else None
-            reached.append(goals.Goal("scale", "two lcores: rate against one", ratio, 1.95))
+        if axis == "lcores":
+            both = [row["wait_pct"] + row["steal_pct"] for row in rows if (row["axis"], row["point"]) == (axis, 2) and "error" not in row]
+            reached += goals.lcores(rates, statistics.median(both) if both else 100)
     return {"sections": sections, "goals": reached, "data": {"rows": rows}}
