@@ -5,6 +5,7 @@
 
 mod rig;
 
+use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ fn a_tap_in_another_namespace_has_its_true_link_state() {
     let id = dataplane.ports()[0].id;
     let link = || dataplane.port_link(id).unwrap().state;
     wait_for("carrier", || link() == LinkState::Up);
+    let (taps, signal) = taps_that_signal();
+    assert!(taps > 0 && signal == 0, "{signal} of {taps} files");
 
     run(&format!("ip link set iltest0 netns {}", there.tid));
     assert_eq!(link(), LinkState::Down, "moving sets it down");
@@ -89,4 +92,21 @@ fn a_tap_in_another_namespace_has_its_true_link_state() {
     drop(channel);
     let report = dataplane.stop();
     assert!(report.is_clean(), "{:?}", report.pools);
+}
+
+/// How many files of taps this process has, and for how many of them the kernel is to send signals.
+fn taps_that_signal() -> (usize, usize) {
+    let (mut taps, mut signal) = (0, 0);
+    for entry in fs::read_dir("/proc/self/fd").unwrap().flatten() {
+        if !fs::read_link(entry.path()).is_ok_and(|path| path.ends_with("net/tun")) {
+            continue;
+        }
+        let number = entry.file_name().into_string().unwrap();
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = i32::from_str_radix(flags.unwrap().trim(), 8).unwrap();
+        taps += 1;
+        signal += usize::from(flags & libc::O_ASYNC != 0);
+    }
+    (taps, signal)
 }

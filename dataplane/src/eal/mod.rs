@@ -23,6 +23,7 @@ mod ring;
 mod ring_port;
 mod start;
 mod tap_link;
+mod tap_signals;
 mod thread;
 
 pub use batch::{BURST_MAX, MbufBatch};

@@ -13,10 +13,10 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 use dpdk_sys as c;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::SigSet;
 
 use super::error::{errno, strerror};
-use super::{EalConfig, EalError, Memory, host, log};
+use super::{EalConfig, EalError, Memory, host, log, tap_signals};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -177,7 +177,7 @@ fn spawn(args: Vec<String>) -> Result<Sender<Job>, EalError> {
         .spawn(move || {
             // EAL's own threads inherit the mask.
             let _ = SigSet::all().thread_block();
-            take_sigio();
+            tap_signals::take();
             let outcome = init(&args);
             let up = outcome.is_ok();
             let _ = reply.send(outcome);
@@ -192,31 +192,6 @@ fn spawn(args: Vec<String>) -> Result<Sender<Job>, EalError> {
         .recv()
         .map_err(|_| failed("start EAL", "it panicked".to_owned()))??;
     Ok(jobs)
-}
-
-/// Keeps `net_tap` from asking for a signal per packet.
-///
-/// The driver has the kernel send SIGIO when a frame comes, to save itself reads of empty queues,
-/// and whatever thread does not block the signal is interrupted at the rate of frames. A handler
-/// that is there already tells the driver to leave it ("Rx trigger disabled"); reads of
-/// empty queues cost less, and an idle lcore sleeps on the file.
-fn take_sigio() {
-    extern "C" fn nothing(_: i32) {}
-    let action = SigAction::new(
-        SigHandler::Handler(nothing),
-        SaFlags::SA_RESTART,
-        SigSet::empty(),
-    );
-    // SAFETY: the handler does nothing, which is safe in any context.
-    match unsafe { sigaction(Signal::SIGIO, &action) } {
-        // Somebody in the program wants the signal: that tells the driver as well.
-        Ok(old) if !matches!(old.handler(), SigHandler::SigDfl | SigHandler::SigIgn) => {
-            // SAFETY: the handler that was there before.
-            let _ = unsafe { sigaction(Signal::SIGIO, &old) };
-        }
-        Ok(_) => {}
-        Err(errno) => tracing::debug!("SIGIO: {errno}"),
-    }
 }
 
 fn init(args: &[String]) -> Result<(), EalError> {
