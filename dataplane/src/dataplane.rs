@@ -11,6 +11,7 @@ mod plan;
 mod report;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ironlane_fib::{PortId, Tables, VrfId};
 use ironlane_packet::eth::Mac;
@@ -83,6 +84,11 @@ pub struct LcoreInfo {
     pub socket: i32,
     /// Receive queues that it polls.
     pub rx_queues: Vec<(PortId, u16)>,
+    /// Those of them whose devices end its sleep when packets come.
+    pub waking_queues: Vec<(PortId, u16)>,
+    /// The longest that it sleeps between two looks at its queues: the time that a packet may wait in
+    /// one whose device does not wake it. `None` if it never sleeps.
+    pub longest_sleep: Option<Duration>,
     /// Transmit queues that it sends by.
     pub tx_queues: Vec<(PortId, u16)>,
 }

@@ -91,13 +91,15 @@ pub(super) fn lcores(
             let asleep = (turns.sleep_ns as f64 / elapsed.as_nanos().max(1) as f64).min(1.0);
             let cycles = (turns.busy_cycles + turns.idle_cycles).max(1) as f64;
             let busy = (1.0 - asleep) * turns.busy_cycles as f64 / cycles;
-            let queues = info.rx_queues.iter();
+            let named = |queues: &[(PortId, u16)]| {
+                let name = |(port, q): &(PortId, u16)| format!("{}:{q}", port_name(ports, *port));
+                queues.iter().map(name).collect()
+            };
+            let sleeps = info.longest_sleep.is_some();
             proto::Lcore {
                 cpu: u32::try_from(info.cpu).unwrap_or(u32::MAX),
                 state: if counts.running { "running" } else { "stopped" }.into(),
-                rx_queues: queues
-                    .map(|(port, q)| format!("{}:{q}", port_name(ports, *port)))
-                    .collect(),
+                rx_queues: named(&info.rx_queues),
                 rx_packets: identity.rx,
                 injected_packets: identity.injected,
                 handoff_in_packets: identity.handoff_in,
@@ -109,8 +111,14 @@ pub(super) fn lcores(
                 busy_iterations: turns.busy_iterations,
                 sleeps: turns.sleeps,
                 wakes: turns.wakes,
+                device_wakes: turns.device_wakes,
                 busy_percent: 100.0 * busy,
                 sleep_percent: 100.0 * asleep,
+                idle_mode: if sleeps { "sleep" } else { "poll" }.into(),
+                waking_queues: named(&info.waking_queues),
+                longest_sleep_us: info
+                    .longest_sleep
+                    .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
             }
         })
         .collect()

@@ -65,6 +65,8 @@ fn show(out: &mut impl Write, lcores: &[Lcore]) -> std::io::Result<()> {
         ">OUT",
         ">BUSY",
         ">ASLEEP",
+        ">WAKES",
+        "IDLE",
     ];
     let mut table = Table::new(out, &headings);
     for l in lcores {
@@ -81,9 +83,20 @@ fn show(out: &mut impl Write, lcores: &[Lcore]) -> std::io::Result<()> {
             l.handoff_out_packets.to_string(),
             format!("{:.1} %", l.busy_percent),
             format!("{:.1} %", l.sleep_percent),
+            (l.wakes + l.device_wakes).to_string(),
+            when_idle(l),
         ])?;
     }
     table.finish()
+}
+
+/// What the lcore does when no packets come, and what its sleep ends by.
+fn when_idle(lcore: &Lcore) -> String {
+    match lcore.longest_sleep_us {
+        None => "poll".into(),
+        Some(_) if lcore.waking_queues.len() == lcore.rx_queues.len() => "sleep until woken".into(),
+        Some(us) => format!("sleep, at most {us} us"),
+    }
 }
 
 #[cfg(test)]
@@ -106,5 +119,19 @@ mod tests {
             text.contains("  1  running  p0:0 p1:0") && text.contains("12.3 %"),
             "{text}"
         );
+        assert!(text.trim_end().ends_with("poll"), "{text}");
+    }
+
+    #[test]
+    fn what_ends_the_sleep_of_an_lcore_is_shown() {
+        let mut lcore = Lcore {
+            rx_queues: vec!["p0:0".into(), "p1:0".into()],
+            waking_queues: vec!["p0:0".into()],
+            longest_sleep_us: Some(500),
+            ..Lcore::default()
+        };
+        assert_eq!(when_idle(&lcore), "sleep, at most 500 us");
+        lcore.waking_queues.push("p1:0".into());
+        assert_eq!(when_idle(&lcore), "sleep until woken");
     }
 }

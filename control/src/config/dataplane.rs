@@ -3,7 +3,7 @@
 use ironlane_dataplane::dataplane::{DataplaneConfig, IdleConfig, PolicerConfig, PortConfig};
 use ironlane_dataplane::eal::{EalConfig, Memory};
 
-use super::{Config, IdleMode, Port};
+use super::{Config, Idle, IdleMode, Port};
 
 impl Config {
     /// Settings of EAL.
@@ -44,23 +44,28 @@ impl Config {
             ports: self.ports.iter().map(port).collect(),
             mbufs: self.mempool.mbufs,
             exception_mbufs: self.mempool.exception_mbufs,
-            idle: self.idle(),
+            idle: idle(&self.lcores.idle),
+            idle_by_cpu: self
+                .own_idle
+                .0
+                .iter()
+                .map(|(cpu, own)| (usize::from(*cpu), idle(own)))
+                .collect(),
             policers: policers.collect(),
             ..DataplaneConfig::default()
         }
     }
+}
 
-    fn idle(&self) -> IdleConfig {
-        let idle = &self.lcores.idle;
-        match idle.mode {
-            IdleMode::Poll => IdleConfig::busy(),
-            IdleMode::Sleep => IdleConfig {
-                spin_us: idle.spin_us,
-                pause_us: idle.pause_us,
-                sleep_min_us: idle.sleep_min_us,
-                sleep_max_us: idle.sleep_max_us,
-            },
-        }
+fn idle(idle: &Idle) -> IdleConfig {
+    match idle.mode {
+        IdleMode::Poll => IdleConfig::busy(),
+        IdleMode::Sleep => IdleConfig {
+            spin_us: idle.spin_us,
+            pause_us: idle.pause_us,
+            sleep_min_us: idle.sleep_min_us,
+            sleep_max_us: idle.sleep_max_us,
+        },
     }
 }
 
@@ -88,6 +93,7 @@ mod tests {
             "c",
             r#"
             lcores = { cpus = "1-2", idle = { mode = "poll" } }
+            lcore.2 = { mode = "sleep", sleep_max_us = 200 }
             dpdk = { memory_mib = 128, in_memory = false }
             punt.arp = { rate_pps = 7 }
             [[port]]
@@ -103,7 +109,12 @@ mod tests {
         assert_eq!(eal.pci, ["0000:3b:02.1,rxq_pkt_pad_en=1"]);
         let dataplane = config.dataplane();
         assert_eq!(dataplane.lcores, [1, 2]);
-        assert_eq!(dataplane.idle, IdleConfig::busy());
+        assert_eq!(dataplane.idle_of(1), IdleConfig::busy());
+        let own = IdleConfig {
+            sleep_max_us: 200,
+            ..IdleConfig::default()
+        };
+        assert_eq!(dataplane.idle_of(2), own);
         assert_eq!(dataplane.policers[0].rate_pps, 7);
         assert_eq!(dataplane.ports[0].mac, Some([2, 0, 0, 0, 0, 1]));
         assert_eq!(dataplane.ports[0].mtu, 1500);

@@ -27,6 +27,7 @@ mod dataplane;
 mod device;
 mod dpdk;
 mod error;
+mod idle;
 mod lcores;
 pub mod machine;
 mod mirror;
@@ -54,7 +55,8 @@ pub use daemon::{DEFAULT_SOCKET, Daemon};
 pub use device::Device;
 pub use dpdk::{Dpdk, Mempool};
 pub use error::{ConfigError, ConfigErrors};
-pub use lcores::{Idle, IdleMode, Lcores};
+pub use idle::{Idle, IdleMode, OwnIdle};
+pub use lcores::Lcores;
 pub use mirror::{Mirror, Neighbour};
 pub use name::{IfName, MacAddress};
 pub use page::{example, page};
@@ -74,6 +76,9 @@ pub struct Config {
     pub mempool: Mempool,
     /// CPUs that forward.
     pub lcores: Lcores,
+    /// Those of them that idle in a way of their own.
+    #[serde(rename = "lcore")]
+    pub own_idle: OwnIdle,
     /// The ports, in the order of the file.
     #[serde(rename = "port")]
     pub ports: Vec<Port>,
@@ -161,11 +166,14 @@ fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Config {
     };
     let daemon = Daemon::read(&single(&daemon::SECTION));
     let ports = ports(reader, document, &daemon);
+    let lcores = Lcores::read(&single(&lcores::SECTION), &single(&idle::SECTION));
+    let own = reader::get(document, idle::OWN_SECTION.name);
     Config {
         daemon,
         dpdk: Dpdk::read(&single(&dpdk::SECTION)),
         mempool: Mempool::read(&single(&dpdk::MEMPOOL_SECTION)),
-        lcores: Lcores::read(&single(&lcores::SECTION), &single(&lcores::IDLE_SECTION)),
+        own_idle: OwnIdle::read(reader, own, &lcores.cpus, &lcores.idle),
+        lcores,
         ports,
         punt: policers(reader, document),
         mirror: Mirror::read(&single(&mirror::SECTION)),

@@ -14,7 +14,7 @@ pub fn example() -> String {
         let header = match section.shape {
             Shape::Single => format!("[{}]", section.name),
             Shape::Repeated => format!("[[{}]]", section.name),
-            Shape::Keyed => format!("#[{}.ttl_expired]", section.name),
+            Shape::Keyed { example, .. } => format!("#[{}.{example}]", section.name),
         };
         text += &format!("\n{}{header}\n", comment(section.help));
         for key in section.keys {

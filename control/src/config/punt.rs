@@ -52,7 +52,10 @@ impl Serialize for Punt {
 
 pub(super) static SECTION: Section = Section {
     name: "punt",
-    shape: Shape::Keyed,
+    shape: Shape::Keyed {
+        key: "REASON",
+        example: "ttl_expired",
+    },
     help: "How many packets of one reason may reach the kernel. REASON is a punt reason of \
            docs/drops.md, which has the default rates; those left out keep theirs.",
     keys: &[

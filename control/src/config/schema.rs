@@ -77,7 +77,12 @@ pub enum Shape {
     /// `[[name]]`, once for each thing.
     Repeated,
     /// `[name.KEY]`, once for each key of a known set.
-    Keyed,
+    Keyed {
+        /// What stands for the key in documentation.
+        key: &'static str,
+        /// One that the example may show.
+        example: &'static str,
+    },
 }
 
 /// One section of the file.
@@ -99,7 +104,7 @@ impl Section {
         match self.shape {
             Shape::Single => format!("[{}]", self.name),
             Shape::Repeated => format!("[[{}]]", self.name),
-            Shape::Keyed => format!("[{}.REASON]", self.name),
+            Shape::Keyed { key, .. } => format!("[{}.{key}]", self.name),
         }
     }
 
@@ -115,7 +120,8 @@ pub const SECTIONS: &[&Section] = &[
     &super::dpdk::SECTION,
     &super::dpdk::MEMPOOL_SECTION,
     &super::lcores::SECTION,
-    &super::lcores::IDLE_SECTION,
+    &super::idle::SECTION,
+    &super::idle::OWN_SECTION,
     &super::port::SECTION,
     &super::punt::SECTION,
     &super::mirror::SECTION,

@@ -78,6 +78,7 @@ fn what_show_prints_reads_back_the_same() {
         daemon.netns = "router"
         punt.ttl_expired = { rate_pps = 10 }
         mempool.mbufs = 8191
+        lcore.1.mode = "poll"
         [[port]]
         name = "p0"
         device = "net_tap0,iface=a"
@@ -198,6 +199,26 @@ fn each_fault_has_its_message() {
             "[lcores.idle]\nspin_us = 1.5",
             "2:11: [lcores.idle] spin_us: expected an integer from 0 to 10000000, found the number \
              1.5",
+        ),
+        (
+            "[lcores.idle]\nsleep_min_us = 600",
+            "2:16: [lcores.idle] sleep_min_us: 600 is above sleep_max_us, which is 500",
+        ),
+        (
+            "[lcore.1]\nmode = \"busy\"",
+            "2:8: [lcore.1] mode: expected \"sleep\" or \"poll\", found \"busy\"",
+        ),
+        (
+            "[lcore.1]\nsleep_max_us = 40",
+            "1:1: [lcore.1] sleep_min_us: 50 is above sleep_max_us, which is 40",
+        ),
+        (
+            "[lcores]\ncpus = \"1-2\"\n[lcore.3]\nmode = \"poll\"",
+            "3:8: [lcore.3]: no lcore is on CPU 3; [lcores] cpus are 1, 2",
+        ),
+        (
+            "[[lcore]]\ncpu = 1",
+            "1:1: what one lcore does is written [lcore.CPU]",
         ),
         (
             "[[port]]\ndevice = \"net_null0\"",

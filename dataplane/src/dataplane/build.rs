@@ -14,6 +14,7 @@ use crate::eal::{
     Clock, CpuList, DATA_ROOM, Eal, MbufBatch, Mempool, PORTS_MAX, Port, PortSettings,
     RingConsumer, RingProducer, RxQueue, TxQueue, frame_len, launch, node_of_cpu, ring,
 };
+use crate::lcore::idle::longest_sleep;
 use crate::lcore::outlet::{LcoreOutlet, OutletParts, Way};
 use crate::lcore::policer::Policers;
 use crate::lcore::poll::{Lcore, Quiet, RxLane};
@@ -287,7 +288,7 @@ impl Assembly<'_> {
                 shared: Arc::clone(&shared),
                 set: Arc::clone(&counters),
                 clock,
-                idle: self.config.idle,
+                idle: self.config.idle_of(self.config.lcores[index]),
                 quiet: Some(Quiet(Arc::clone(&shared))),
             });
         }
@@ -385,6 +386,13 @@ impl Assembly<'_> {
                 .iter()
                 .map(|lane| (lane.arrival.port, lane.queue.queue()))
                 .collect(),
+            waking_queues: parts
+                .rx
+                .iter()
+                .filter(|lane| lane.queue.fd().is_some())
+                .map(|lane| (lane.arrival.port, lane.queue.queue()))
+                .collect(),
+            longest_sleep: longest_sleep(&self.config.idle_of(cpu), &parts.rx),
             tx_queues: parts
                 .tx
                 .iter()

@@ -20,6 +20,8 @@ pub struct DataplaneConfig {
     pub rings: RingSizes,
     /// What an lcore does that has nothing to do.
     pub idle: IdleConfig,
+    /// CPUs whose lcores do something else then.
+    pub idle_by_cpu: Vec<(usize, IdleConfig)>,
     /// Rates that differ from the default ones.
     pub policers: Vec<PolicerConfig>,
     /// Settings of the stages.
@@ -35,9 +37,18 @@ impl Default for DataplaneConfig {
             exception_mbufs: 4095,
             rings: RingSizes::default(),
             idle: IdleConfig::default(),
+            idle_by_cpu: Vec::new(),
             policers: Vec::new(),
             pipeline: PipelineConfig::default(),
         }
+    }
+}
+
+impl DataplaneConfig {
+    /// What the lcore on `cpu` does that has nothing to do.
+    pub fn idle_of(&self, cpu: usize) -> IdleConfig {
+        let own = self.idle_by_cpu.iter().find(|(of, _)| *of == cpu);
+        own.map_or(self.idle, |(_, idle)| *idle)
     }
 }
 

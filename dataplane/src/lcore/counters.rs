@@ -166,8 +166,10 @@ counters! {
         idle_cycles,
         /// Times the lcore slept.
         sleeps,
-        /// Sleeps that ended because somebody woke the lcore.
+        /// Sleeps that ended because another thread woke the lcore.
         wakes,
+        /// Sleeps that ended because a device had packets.
+        device_wakes,
         /// Nanoseconds asleep.
         sleep_ns,
         @array
@@ -382,11 +384,12 @@ impl LcoreCounters {
         now
     }
 
-    /// One sleep.
-    pub(super) fn slept(&mut self, ns: u64, woken: bool) {
+    /// One sleep, and who ended it.
+    pub(super) fn slept(&mut self, ns: u64, by_thread: bool, by_device: bool) {
         let turns = &self.slot.live.turns;
         turns.sleeps.add(1);
-        turns.wakes.add(u64::from(woken));
+        turns.wakes.add(u64::from(by_thread));
+        turns.device_wakes.add(u64::from(by_device));
         turns.sleep_ns.add(ns);
     }
 

@@ -27,8 +27,22 @@ const FILES_MAX: usize = 1 + 64;
 
 /// Whether all devices of an lcore can wake it, by how many queues it has and how many of them have
 /// a file. Those that do not fit are looked at like those without.
-pub(super) fn is_wakeable(queues: usize, files: usize) -> bool {
+fn is_wakeable(queues: usize, files: usize) -> bool {
     files == queues && queues < FILES_MAX
+}
+
+/// The longest that an lcore with these queues sleeps between two looks at them; `None` if it never
+/// sleeps.
+pub(crate) fn longest_sleep(config: &IdleConfig, queues: &[RxLane]) -> Option<Duration> {
+    if config.sleep_min_us == 0 {
+        return None;
+    }
+    let files = queues.iter().filter(|lane| lane.queue.fd().is_some());
+    if is_wakeable(queues.len(), files.count()) {
+        return Some(LONGEST);
+    }
+    let us = config.sleep_max_us.max(config.sleep_min_us);
+    Some(Duration::from_micros(us.into()))
 }
 
 /// What to do next.
@@ -46,7 +60,8 @@ pub(super) struct Idle {
     spin_ticks: u64,
     pause_ticks: u64,
     sleep_min: Duration,
-    sleep_max: Duration,
+    /// `None`: it never sleeps.
+    sleep_max: Option<Duration>,
     /// When the last packet was seen.
     busy_at: u64,
     /// How long to sleep next time.
@@ -54,20 +69,14 @@ pub(super) struct Idle {
 }
 
 impl Idle {
-    /// `wakeable`: all devices of the lcore can wake it.
-    pub(super) fn new(config: IdleConfig, clock: Clock, wakeable: bool) -> Self {
-        let us = |us: u32| Duration::from_micros(u64::from(us));
-        let sleep_max = if wakeable {
-            LONGEST
-        } else {
-            us(config.sleep_max_us)
-        };
-        let sleep_min = us(config.sleep_min_us);
+    /// Of an lcore with these queues.
+    pub(super) fn new(config: &IdleConfig, clock: Clock, queues: &[RxLane]) -> Self {
+        let sleep_min = Duration::from_micros(config.sleep_min_us.into());
         Self {
             spin_ticks: clock.ticks_of_us(config.spin_us),
             pause_ticks: clock.ticks_of_us(config.pause_us),
             sleep_min,
-            sleep_max: sleep_max.max(sleep_min),
+            sleep_max: longest_sleep(config, queues),
             busy_at: ticks(),
             next: sleep_min,
         }
@@ -87,21 +96,26 @@ impl Idle {
         if quiet < self.spin_ticks {
             return Step::Poll;
         }
-        if self.sleep_min.is_zero() || quiet < self.spin_ticks.saturating_add(self.pause_ticks) {
-            for _ in 0..32 {
-                hint::spin_loop();
+        let waits = self.spin_ticks.saturating_add(self.pause_ticks);
+        match self.sleep_max {
+            Some(longest) if quiet >= waits => {
+                let sleep = self.next;
+                self.next = (sleep * 2).min(longest);
+                Step::Sleep(sleep)
             }
-            return Step::Poll;
+            _ => {
+                for _ in 0..32 {
+                    hint::spin_loop();
+                }
+                Step::Poll
+            }
         }
-        let sleep = self.next;
-        self.next = (sleep * 2).min(self.sleep_max);
-        Step::Sleep(sleep)
     }
 }
 
 /// Waits until woken, a device has packets, or the time is over. To be called between
-/// [`Waker::prepare`] and [`Waker::awake`].
-pub(super) fn sleep(waker: &Waker, queues: &[RxLane], longest: Duration) {
+/// [`Waker::prepare`] and [`Waker::awake`]. True if a device ended it.
+pub(super) fn sleep(waker: &Waker, queues: &[RxLane], longest: Duration) -> bool {
     let mut fds: [PollFd<'_>; FILES_MAX] =
         std::array::from_fn(|_| PollFd::new(waker.fd(), PollFlags::empty()));
     fds[0] = PollFd::new(waker.fd(), PollFlags::POLLIN);
@@ -119,10 +133,14 @@ pub(super) fn sleep(waker: &Waker, queues: &[RxLane], longest: Duration) {
     );
     // The tap of a namespace that is gone would not let anybody sleep.
     let gone = PollFlags::POLLERR | PollFlags::POLLNVAL | PollFlags::POLLHUP;
-    let broken = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| events.intersects(gone));
-    if fds[1..count].iter().any(broken) {
+    let any = |flags| {
+        let has = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| events.intersects(flags));
+        fds[1..count].iter().any(has)
+    };
+    if any(gone) {
         thread::sleep(longest.min(BROKEN));
     }
+    any(PollFlags::POLLIN)
 }
 
 #[cfg(test)]
@@ -130,12 +148,12 @@ mod tests {
     use super::*;
 
     fn idle(spin_ticks: u64, pause_ticks: u64, min_us: u64, max_us: u64) -> Idle {
-        let (sleep_min, sleep_max) = (Duration::from_micros(min_us), Duration::from_micros(max_us));
+        let sleep_min = Duration::from_micros(min_us);
         Idle {
             spin_ticks,
             pause_ticks,
             sleep_min,
-            sleep_max,
+            sleep_max: (max_us > 0).then(|| Duration::from_micros(max_us)),
             busy_at: 0,
             next: sleep_min,
         }
@@ -166,6 +184,12 @@ mod tests {
 
     #[test]
     fn a_minimum_of_zero_never_sleeps() {
+        assert_eq!(longest_sleep(&IdleConfig::busy(), &[]), None);
         assert_eq!(idle(0, 0, 0, 0).idle(u64::MAX), Step::Poll);
+    }
+
+    #[test]
+    fn an_lcore_without_queues_sleeps_until_it_is_woken() {
+        assert_eq!(longest_sleep(&IdleConfig::default(), &[]), Some(LONGEST));
     }
 }

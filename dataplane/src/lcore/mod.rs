@@ -2,7 +2,7 @@
 
 pub(crate) mod counters;
 mod exception;
-mod idle;
+pub(crate) mod idle;
 pub(crate) mod outlet;
 pub(crate) mod policer;
 pub(crate) mod poll;

@@ -53,9 +53,7 @@ impl Lcore {
     pub(crate) fn run(mut self, mut reader: Reader) {
         // Sleeps of tens of microseconds are not to be rounded up to the usual 50 more.
         let _ = nix::sys::prctl::set_timerslack(1_000);
-        let files = self.rx.iter().filter(|lane| lane.queue.fd().is_some());
-        let wakeable = idle::is_wakeable(self.rx.len(), files.count());
-        let mut idle = Idle::new(self.idle, self.clock, wakeable);
+        let mut idle = Idle::new(&self.idle, self.clock, &self.rx);
         let mut store = BurstStore::new();
         let mut batch = MbufBatch::new();
         self.outlet.counters.begin_turn();
@@ -196,11 +194,11 @@ impl Lcore {
             return;
         }
         let start = Instant::now();
-        idle::sleep(waker, &self.rx, longest);
-        let woken = waker.awake();
+        let by_device = idle::sleep(waker, &self.rx, longest);
+        let by_thread = waker.awake();
         self.outlet
             .counters
-            .slept(start.elapsed().as_nanos() as u64, woken);
+            .slept(start.elapsed().as_nanos() as u64, by_thread, by_device);
     }
 }
 

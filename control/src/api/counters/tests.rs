@@ -162,6 +162,8 @@ fn busy_and_asleep_are_shares_of_the_time() {
         cpu: 1,
         socket: 0,
         rx_queues: vec![(PortId(1), 0), (PortId(9), 2)],
+        waking_queues: vec![(PortId(1), 0)],
+        longest_sleep: Some(Duration::from_micros(500)),
         tx_queues: Vec::new(),
     };
     let lcores = lcores(&sample(10), &[info], &ports(), Duration::from_secs(1));
@@ -170,6 +172,11 @@ fn busy_and_asleep_are_shares_of_the_time() {
         (lcores[0].sleep_percent, lcores[0].busy_percent),
         (50.0, 37.5)
     );
+    assert_eq!(
+        (&*lcores[0].idle_mode, lcores[0].longest_sleep_us),
+        ("sleep", Some(500))
+    );
+    assert_eq!(lcores[0].waking_queues, ["p1:0"]);
 }
 
 #[test]
