@@ -11,6 +11,8 @@ use std::sync::{Mutex, PoisonError};
 
 use dpdk_sys as c;
 
+use super::tap_signals;
+
 /// Error lines kept.
 const KEPT: usize = 4;
 
@@ -47,6 +49,7 @@ extern "C" fn line(level: c_int, text: *const c_char, len: usize) {
         .filter(|l| !l.is_empty())
     {
         match level as u32 {
+            _ if tap_signals::is_told_of(line) => tracing::debug!(target: "dpdk", "{line}"),
             0..=c::RTE_LOG_ERR if keep(line) => tracing::debug!(target: "dpdk", "{line}"),
             0..=c::RTE_LOG_ERR => tracing::error!(target: "dpdk", "{line}"),
             c::RTE_LOG_WARNING => tracing::warn!(target: "dpdk", "{line}"),

@@ -22,6 +22,13 @@ pub(super) fn take() {
     }
 }
 
+/// Whether a line of DPDK's log tells of what [`take`] brought about: the driver warns of it.
+pub(super) fn is_told_of(line: &str) -> bool {
+    ["rt-signals are in use", "No Rx trigger signal"]
+        .iter()
+        .any(|words| line.contains(words))
+}
+
 fn take_one(signal: i32) {
     extern "C" fn nothing(_: i32) {}
     let mut old = MaybeUninit::<libc::sigaction>::zeroed();
