@@ -320,7 +320,7 @@ punt_reasons! {
         Unreachable = "unreachable" @ 2_000,
         /// Route of type prohibit: Linux says so to the sender.
         Prohibit = "prohibit" @ 2_000,
-        /// A packet a second for each nexthop on the port it came by, IPv4: Linux sends it on, and a
+        /// A packet a second for each nexthop on the port it came by: Linux sends it on, and a
         /// redirect to its source.
         Redirect = "redirect" @ 1_000,
         /// IPv6 source is link-local: Linux sends beyond scope (RFC 4443 3.1).

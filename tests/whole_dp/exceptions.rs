@@ -418,28 +418,38 @@ pub fn a_packet_that_turns_back_is_shown_to_linux_once_a_second() {
         .route("2001:db8:9::/48 via 2001:db8:0:1::77")
         .neighbour("192.0.2.77 dev p0 lladdr 02::7")
         .neighbour("2001:db8:0:1::77 dev p0 lladdr 02::7");
+    let from4 = |dp: &mut WholeDp| dp.frame("p0").ip4(HOST4, "10.9.0.1");
+    let from6 = |dp: &mut WholeDp| dp.frame("p0").ip6(HOST6, "2001:db8:9::1");
     // Where no error may answer, none may be redirected.
-    let error = dp.frame("p0").ip4(HOST4, "10.9.0.1").icmp(11);
-    dp.send("p0", &error)
-        .forwarded("p0", "02::7", &error)
-        .nothing_else();
-    let back: Vec<_> = (0..20)
-        .map(|i| dp.frame("p0").ip4(HOST4, "10.9.0.1").udp(i, 2))
-        .collect();
-    let burst: Vec<_> = back.iter().map(|frame| ("p0", frame.into())).collect();
-    let out = dp.send_all(&burst);
-    out.punted("p0", PuntReason::Redirect, &back[0]);
-    for frame in &back[1..] {
-        out.forwarded("p0", "02::7", frame);
+    for error in [
+        from4(&mut dp).icmp(11),
+        from6(&mut dp).icmp(3),
+        from6(&mut dp).icmp(137),
+    ] {
+        dp.send("p0", &error)
+            .forwarded("p0", "02::7", &error)
+            .nothing_else();
     }
-    out.nothing_else();
-    // From another port there is nothing to redirect, and IPv6 is not looked at for it.
-    let other = dp.frame("p1").ip4("198.51.100.9", "10.9.0.1").udp(1, 2);
-    dp.send("p1", &other)
-        .forwarded("p0", "02::7", &other)
-        .nothing_else();
-    let six = dp.frame("p0").ip6(HOST6, "2001:db8:9::1").udp(1, 2);
-    dp.send("p0", &six)
-        .forwarded("p0", "02::7", &six)
-        .nothing_else();
+    let back4: Vec<_> = (0..20).map(|i| from4(&mut dp).udp(i, 2)).collect();
+    let back6: Vec<_> = (0..20).map(|i| from6(&mut dp).udp(i, 2)).collect();
+    for back in [back4, back6] {
+        let burst: Vec<_> = back.iter().map(|frame| ("p0", frame.into())).collect();
+        let out = dp.send_all(&burst);
+        out.punted("p0", PuntReason::Redirect, &back[0]);
+        for frame in &back[1..] {
+            out.forwarded("p0", "02::7", frame);
+        }
+        out.nothing_else();
+    }
+    // From another port there is nothing to redirect.
+    for other in [
+        dp.frame("p1").ip4("198.51.100.9", "10.9.0.1").udp(1, 2),
+        dp.frame("p1")
+            .ip6("2001:db8:0:2::9", "2001:db8:9::1")
+            .udp(1, 2),
+    ] {
+        dp.send("p1", &other)
+            .forwarded("p0", "02::7", &other)
+            .nothing_else();
+    }
 }

@@ -1,4 +1,4 @@
-//! May an ICMP error answer this packet? (RFC 1812 4.3.2.7, RFC 4443 2.4 e)
+//! May an ICMP error answer this packet (RFC 1812 4.3.2.7, RFC 4443 2.4 e), may a redirect?
 //!
 //! Where none may, a packet that cannot be forwarded is dropped here and not punted: the kernel
 //! would stay silent as well, and a storm of errors costs no more than a drop each. What is left
@@ -11,7 +11,8 @@ use ironlane_packet::ip6_ext::{Walk, walk};
 use ironlane_packet::proto::ip;
 use ironlane_packet::{icmp, icmp6};
 
-use crate::burst::Verdict;
+use super::TablesView;
+use crate::burst::{Packet, Verdict};
 use crate::reason::{DropReason, PuntReason};
 
 /// To the kernel, which answers, if an error may; else lost by that name.
@@ -51,6 +52,17 @@ pub(super) fn may_answer6(header: Ip6<'_>, bytes: &[u8]) -> bool {
         },
         _ => true,
     }
+}
+
+/// A packet a second that leaves by the port it came by, for each nexthop: Linux sends it on, and a
+/// redirect to its source if one is due (RFC 1812 5.2.7.2, RFC 4861 8.2). The others are forwarded
+/// here.
+pub(super) fn wants_redirect(packet: &Packet<'_>, view: &TablesView<'_>) -> bool {
+    const EACH_NS: u64 = 1_000_000_000;
+    let nexthops = view.tables.nexthops().of_burst(view.guard);
+    packet.hop.is_some_and(|hop| {
+        hop.port() == packet.arrival.port && nexthops.admits(hop.index, view.now_ns, EACH_NS, 1)
+    })
 }
 
 #[cfg(test)]

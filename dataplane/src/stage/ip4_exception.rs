@@ -9,7 +9,7 @@ use ironlane_fib::AdjacencyKind;
 use ironlane_packet::ip4::HEADER_LEN_BYTES;
 use ironlane_packet::ip4_options::{self, Ip4OptionsNeed};
 
-use super::icmp_rules::{answer, may_answer4};
+use super::icmp_rules::{answer, may_answer4, wants_redirect};
 use super::{Stage, TablesView};
 use crate::burst::{Burst, Info, Lane, Packet, Verdict};
 use crate::reason::{DropReason, PuntReason, StageId};
@@ -126,16 +126,6 @@ fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
         AdjacencyKind::Glean => Verdict::Lane(Lane::Glean),
         _ => Verdict::Punt(PuntReason::KernelRoute),
     }
-}
-
-/// A packet a second that leaves by the port it came by, for each nexthop: Linux sends it on, and a
-/// redirect to its source if one is due (RFC 1812 5.2.7.2). The others are forwarded here.
-fn wants_redirect(packet: &Packet<'_>, view: &TablesView<'_>) -> bool {
-    const EACH_NS: u64 = 1_000_000_000;
-    let nexthops = view.tables.nexthops().of_burst(view.guard);
-    packet.hop.is_some_and(|hop| {
-        hop.port() == packet.arrival.port && nexthops.admits(hop.index, view.now_ns, EACH_NS, 1)
-    })
 }
 
 /// The bytes between the fixed header and its end.

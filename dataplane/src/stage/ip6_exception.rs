@@ -1,8 +1,8 @@
 //! IPv6 exception: packets that are not for the router and cannot just be forwarded.
 //!
 //! In order: frames to groups, scope of the source (RFC 4291 2.5.6), the route, hop-by-hop options
-//! (RFC 8200 4.3), hop limit, size (routers never fragment, RFC 8200 5). The kernel gets the packet
-//! as it arrived and sends the ICMPv6 error; where none may answer (RFC 4443 2.4 e), the packet ends
+//! (RFC 8200 4.3), hop limit, size (routers never fragment, RFC 8200 5), redirects (RFC 4861 8.2). The
+//! kernel gets the packet as it arrived and sends the ICMPv6 error or redirect; where none may answer (RFC 4443 2.4 e), the packet ends
 //! here. That unicast in frames to groups ends here is our own choice, for the reason of RFC 1812
 //! 5.3.4: what one station broadcasts must not come out of every router on its link.
 
@@ -10,7 +10,7 @@ use ironlane_fib::AdjacencyKind;
 use ironlane_packet::ip6::HEADER_LEN_BYTES;
 use ironlane_packet::ip6_ext::{HopByHopNeed, hop_by_hop_need};
 
-use super::icmp_rules::{answer, may_answer6};
+use super::icmp_rules::{answer, may_answer6, wants_redirect};
 use super::ip6_local::join_extensions;
 use super::{Stage, TablesView};
 use crate::burst::{Burst, Info, Lane, Packet, Verdict};
@@ -45,15 +45,16 @@ impl Stage for Ip6Exception {
         PuntReason::NoRoute,
         PuntReason::Unreachable,
         PuntReason::Prohibit,
+        PuntReason::Redirect,
         PuntReason::BeyondScope,
     ];
 
-    fn run<'q>(&self, burst: &mut Burst<'q>, _: &TablesView<'q>) {
-        burst.decide(Self::INPUT, Lane::Ip6Rewrite, judge);
+    fn run<'q>(&self, burst: &mut Burst<'q>, view: &TablesView<'q>) {
+        burst.decide(Self::INPUT, Lane::Ip6Rewrite, |packet| judge(packet, view));
     }
 }
 
-fn judge(packet: &mut Packet<'_>) -> Verdict {
+fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
     let (kind, mtu) = match *packet.hop {
         Some(adjacency) => (adjacency.kind(), adjacency.mtu()),
         None => (AdjacencyKind::NoRoute, u16::MAX),
@@ -100,6 +101,9 @@ fn judge(packet: &mut Packet<'_>) -> Verdict {
         return answer(may, PuntReason::TooBig, DropReason::Ip6TooBig);
     }
     match kind {
+        AdjacencyKind::Forward if may && wants_redirect(packet, view) => {
+            Verdict::Punt(PuntReason::Redirect)
+        }
         AdjacencyKind::Forward => Verdict::Next,
         AdjacencyKind::Glean => Verdict::Lane(Lane::Glean),
         _ => Verdict::Punt(PuntReason::KernelRoute),

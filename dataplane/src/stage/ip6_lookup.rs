@@ -51,7 +51,14 @@ impl Stage for Ip6Lookup {
             let packet = &mut burst.packet(place);
             let adjacency = resolve(packet, nexthop, view, flow::hash6);
             *packet.hop = Some(adjacency);
-            let verdict = sort(packet, adjacency.kind(), adjacency.mtu(), false, LANES6);
+            let turns_back = adjacency.port() == packet.arrival.port;
+            let verdict = sort(
+                packet,
+                adjacency.kind(),
+                adjacency.mtu(),
+                turns_back,
+                LANES6,
+            );
             burst.put(place, verdict, Lane::Ip6Rewrite);
         }
     }

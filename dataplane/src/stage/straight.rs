@@ -55,8 +55,8 @@ pub(super) fn run(
         sorted.ip6.count_ones() as usize,
     );
     let mut sent = 0;
+    // What turns back to the port it came by may be to be redirected (RFC 1812 5.2.7.2, RFC 4861 8.2).
     if ip4 != 0 {
-        // What turns back to the port that it came by may be to be redirected (RFC 1812 5.2.7.2).
         let list = &mut *way.ip4;
         let fib = view.tables.ip4(view.guard, arrival.vrf);
         fib.lookup_bulk(view.guard, &list.addresses[..ip4], &mut list.answers[..ip4]);
@@ -67,7 +67,7 @@ pub(super) fn run(
         let list = &mut *way.ip6;
         let fib = view.tables.ip6(view.guard, arrival.vrf);
         fib.lookup_bulk(view.guard, &list.addresses[..ip6], &mut list.answers[..ip6]);
-        let missed = forward::<V6>(way.packets, list, ip6, view, PortId::NONE, way.ports);
+        let missed = forward::<V6>(way.packets, list, ip6, view, arrival.port, way.ports);
         sent |= sorted.ip6 & !missed;
     }
     if sent & sorted.cut != 0 {
