@@ -1,11 +1,12 @@
 #![doc = include_str!("../README.md")]
-#![allow(unsafe_code)] // publish.rs and retire.rs turn raw pointers into references and back
+#![allow(unsafe_code)] // publish.rs, slots.rs and retire.rs turn raw pointers into references and back
 
 mod domain;
 #[doc(hidden)]
 pub mod primitive;
 mod publish;
 mod retire;
+mod slots;
 
 #[cfg(test)]
 mod tests;
@@ -14,3 +15,4 @@ pub use domain::{Domain, Full, Guard, Reader};
 pub use primitive::{Arc, MAX_READERS};
 pub use publish::Published;
 pub use retire::{Grace, Retirer};
+pub use slots::Slots;

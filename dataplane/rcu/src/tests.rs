@@ -8,7 +8,7 @@ mod stress;
 
 use crate::primitive::cell::UnsafeCell;
 use crate::primitive::{Arc, MAX_READERS, model, thread};
-use crate::{Domain, Published, Reader, Retirer};
+use crate::{Domain, Published, Reader, Retirer, Slots};
 
 const POISON: u64 = u64::MAX;
 
@@ -96,6 +96,31 @@ fn rule_2_a_burst_keeps_what_it_loaded() {
         });
         let mut retirer = Retirer::new(domain);
         table.swap(Tracked::new(2), &mut retirer);
+        retirer.reclaim();
+        lcore.join().expect("no assertion failed");
+        retirer.reclaim();
+        assert_eq!(retirer.pending(), 0, "the reader is gone");
+    });
+}
+
+#[test]
+fn rules_1_and_2_hold_for_slots_that_are_filled_and_emptied() {
+    model(|| {
+        let domain = Domain::new();
+        let slots = Arc::new(Slots::new(&domain, 2));
+        let mut reader = Domain::register(&domain).expect("the first");
+        let seen = Arc::clone(&slots);
+        let lcore = thread::spawn(move || {
+            let burst = reader.read();
+            let first: Option<&Tracked> = seen.get(&burst, 1);
+            assert!(first.is_none_or(|value| value.get() == 1));
+            assert!(first.is_none_or(|value| value.get() == 1));
+            drop(burst);
+            reader.offline();
+        });
+        let mut retirer = Retirer::new(domain);
+        slots.set(1, Some(Tracked::new(1)), &mut retirer);
+        slots.set(1, None, &mut retirer);
         retirer.reclaim();
         lcore.join().expect("no assertion failed");
         retirer.reclaim();
