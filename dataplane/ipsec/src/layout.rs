@@ -10,6 +10,16 @@ pub struct Span {
 }
 
 impl Span {
+    /// From `at` to before `end`, which must not be less.
+    #[inline]
+    pub(crate) const fn between(at: usize, end: usize) -> Self {
+        debug_assert!(at <= end);
+        Self {
+            at: at as u32,
+            len: (end - at) as u32,
+        }
+    }
+
     /// The place behind it.
     #[inline]
     pub const fn end(self) -> usize {
@@ -63,6 +73,8 @@ pub struct Layout {
     pub seq: u64,
     /// Where the ESP or AH header is in the buffer.
     pub(crate) header_at: u32,
+    /// Where the packet on the wire begins in the buffer.
+    pub(crate) wire_at: u32,
     /// Length of the packet on the wire.
     pub(crate) wire_len: u32,
     /// What was before the ESP header, where GMAC with ESN needed the place.
@@ -70,6 +82,15 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Where the packet on the wire is.
+    #[inline]
+    pub(crate) const fn wire(&self) -> Span {
+        Span {
+            at: self.wire_at,
+            len: self.wire_len,
+        }
+    }
+
     /// Additional data of an AEAD, to be authenticated with the ciphertext.
     #[inline]
     pub fn aad(&self) -> &[u8] {

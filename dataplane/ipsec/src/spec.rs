@@ -156,7 +156,7 @@ pub struct SaSpec {
     pub direction: Direction,
     /// ESP or AH.
     pub protocol: Protocol,
-    /// Security parameters index, host order; 256 and more.
+    /// Security parameters index, host order; not 0. Those below 256 are reserved.
     pub spi: u32,
     /// Outer source; of an inbound SA it is what the peer was known to have, and not checked.
     pub src: IpAddr,
@@ -187,8 +187,8 @@ pub struct SaSpec {
     pub if_id: u32,
     /// Mark of packets of the SA.
     pub mark: Mark,
-    /// What inner packets may be: one of these must match a packet that arrived. Empty: anything,
-    /// and policies decide alone.
+    /// What inner packets may be, as packets in the direction of the SA are addressed: one of these
+    /// must match a packet that arrived. Empty: anything, and policies decide alone.
     pub selectors: Vec<Selector>,
     /// DSCP of outer headers.
     pub dscp: Dscp,

@@ -1,9 +1,10 @@
 //! What changes in an SA with every packet.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::spec::{Direction, Limits, SaSpec};
-use crate::{Event, Events, Reject, ReplayWindow, SaId};
+use crate::{Event, Events, Reject, ReplayWindow, SaId, hash};
 
 /// No lcore.
 const NOBODY: u32 = u32::MAX;
@@ -30,6 +31,8 @@ pub struct SaState {
     seq_last: u64,
     replay: Option<ReplayWindow>,
     rejected: [AtomicU64; Reject::COUNT],
+    /// Hash of where the peer was seen last, if not where the SA knows it.
+    peer: AtomicU64,
 }
 
 /// What an SA has done, for people and for IKE.
@@ -83,6 +86,7 @@ impl SaState {
             replay: wants_replay
                 .then(|| ReplayWindow::new(spec.replay_window, spec.esn, spec.last_seq)),
             rejected: Default::default(),
+            peer: AtomicU64::new(0),
         }
     }
 
@@ -157,6 +161,14 @@ impl SaState {
     #[inline]
     pub fn count_rejected(&self, reason: Reject) {
         add(&self.rejected[reason as usize], 1);
+    }
+
+    /// Whether the peer was not seen at this place a packet ago. Owner only.
+    pub(crate) fn is_news_of_peer(&self, addr: IpAddr, port: u16) -> bool {
+        let place = hash::of_sa(0, u32::from(port), addr, 0);
+        let last = self.peer.load(Ordering::Relaxed);
+        self.peer.store(place, Ordering::Relaxed);
+        last != place
     }
 
     /// The last number used, or the largest seen.

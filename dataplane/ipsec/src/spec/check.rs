@@ -29,8 +29,8 @@ impl SaSpec {
             auth.salt_len_bytes(),
         )?;
         let bad = |what: &str| Err(IpsecError::BadSa(what.to_string()));
-        if self.spi < 256 {
-            return bad("SPIs 0 to 255 are reserved (RFC 4303 2.1); take a larger one");
+        if self.spi == 0 {
+            return bad("SPI 0 is never on the wire (RFC 4303 2.1); take another one");
         }
         if self.src.is_ipv4() != self.dst.is_ipv4() {
             return bad("source and destination are of different address families");

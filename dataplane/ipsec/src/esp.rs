@@ -1,0 +1,23 @@
+//! ESP (RFC 4303): where things are in a packet.
+//!
+//! ```text
+//!  at      +4        +8    +8+IV                                end-2     end     end+ICV
+//!  | SPI   | number  | IV  | inner packet | TFC | 1, 2, 3, ... | len | nh | ICV   |
+//!                          '---------------- encrypted ------------------'
+//! ```
+
+pub(crate) mod nonce;
+mod open;
+mod seal;
+mod trailer;
+
+/// SPI and sequence number.
+pub(crate) const HEADER_LEN_BYTES: usize = 8;
+
+/// Pad length and next header.
+pub(crate) const TRAILER_LEN_BYTES: usize = 2;
+
+/// Bytes of padding before pad length and next header, for a payload of `len` bytes.
+pub(crate) const fn pad_len(len: usize, align: usize) -> usize {
+    (len + TRAILER_LEN_BYTES).next_multiple_of(align) - (len + TRAILER_LEN_BYTES)
+}
