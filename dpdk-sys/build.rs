@@ -21,7 +21,12 @@ const LIBRARIES: &[&str] = &[
     "rte_mbuf",
     "rte_ring",
     "rte_net_ring",
+    "rte_cryptodev",
 ];
+
+/// Crypto on the CPU that asks, without a device of DPDK between; it comes with DPDK, whose
+/// own drivers are made of it.
+const IPSEC_MB: &str = "IPSec_MB";
 
 /// Those of the feature `baselines`.
 const BASELINE_LIBRARIES: &[&str] = &["rte_fib", "rte_rib", "rte_lpm", "rte_hash"];
@@ -31,6 +36,7 @@ const FUNCTIONS: &[&str] = &[
     "il_.*",
     "rte_dev_(name|bus|numa_node|probe|remove)",
     "rte_bus_name",
+    "rte_cryptodev_(close|name_get|stop)",
     "rte_eal_(init|cleanup|hotplug_add|hotplug_remove|has_hugepages|iova_mode)",
     "rte_eth_(allmulticast|promiscuous)_(enable|disable|get)",
     "rte_eth_dev_(adjust_nb_rx_tx_desc|close|configure|count_avail|get_mtu|get_name_by_port)",
@@ -67,6 +73,7 @@ fn main() {
     println!("cargo:rerun-if-changed=shim.h");
     println!("cargo:rerun-if-changed=baselines.c");
     println!("cargo:rerun-if-changed=baselines.h");
+    println!("cargo:rerun-if-changed=crypto");
     let baselines = env::var_os("CARGO_FEATURE_BASELINES").is_some();
 
     let found = pkg_config::Config::new()
@@ -83,11 +90,21 @@ fn main() {
     let cflags = cflags();
 
     let mut shim = cc::Build::new();
-    shim.file("shim.c").opt_level(3).warnings(true);
+    shim.file("shim.c").file("crypto/cryptodev.c");
+    if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
+        shim.file("crypto/ipsec_mb.c")
+            .file("crypto/ipsec_mb_session.c");
+        println!("cargo:rustc-link-lib=dylib={IPSEC_MB}");
+    } else {
+        shim.file("crypto/ipsec_mb_none.c");
+    }
+    // Pools of sessions are experimental in 22.11 and the same ever since.
+    shim.opt_level(3)
+        .warnings(true)
+        .define("ALLOW_EXPERIMENTAL_API", None);
     if baselines {
         // They are measured as DPDK's users have them, in release and debug builds alike.
-        shim.file("baselines.c")
-            .define("ALLOW_EXPERIMENTAL_API", None);
+        shim.file("baselines.c").file("crypto/baselines.c");
     }
     for flag in &cflags {
         shim.flag(flag);
@@ -97,6 +114,7 @@ fn main() {
     let mut bindings = bindgen::Builder::default()
         .allowlist_type("il_.*|rte_eth_dev_info|rte_eth_conf|rte_eth_stats|rte_ether_addr")
         .header("shim.h")
+        .header("crypto/crypto.h")
         .clang_args(&cflags)
         .clang_arg("-DALLOW_EXPERIMENTAL_API")
         .use_core()
@@ -107,7 +125,7 @@ fn main() {
         .parse_callbacks(Box::new(bindgen::CargoCallbacks::new()))
         .derive_default(true);
     if baselines {
-        bindings = bindings.header("baselines.h");
+        bindings = bindings.header("baselines.h").header("crypto/baselines.h");
     }
     for function in FUNCTIONS {
         bindings = bindings.allowlist_function(function);

@@ -5,7 +5,7 @@
 #   scripts/setup.sh            install what is missing (as root)
 #   scripts/setup.sh --check    say what is missing, install nothing; exit status 1 if anything is
 set -u
-BUILD="ca-certificates libdpdk-dev dpdk libclang-dev pkg-config gcc libc6-dev make protobuf-compiler xz-utils"
+BUILD="ca-certificates libdpdk-dev libipsec-mb-dev dpdk libclang-dev pkg-config gcc libc6-dev make protobuf-compiler xz-utils"
 RUN="frr iproute2 iputils-ping traceroute iperf3 tcpdump ethtool python3 procps jq valgrind"
 RUST_MINOR=89 # as rust-version in Cargo.toml
 
