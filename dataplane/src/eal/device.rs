@@ -136,7 +136,7 @@ fn find(name: &str) -> Result<Option<u16>, EalError> {
 }
 
 /// Whether the string looks like `0000:3b:00.0`.
-fn is_pci(name: &str) -> bool {
+pub(super) fn is_pci(name: &str) -> bool {
     let parts: Vec<&str> = name.split([':', '.']).collect();
     let hex = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_hexdigit());
     parts.len() == 4 && name.matches(':').count() == 2 && parts.iter().all(hex)

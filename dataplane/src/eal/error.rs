@@ -159,7 +159,7 @@ pub enum EalError {
 }
 
 /// DPDK's own last lines, as the tail of a message.
-fn said(log: &[String]) -> String {
+pub(super) fn said(log: &[String]) -> String {
     if log.is_empty() {
         String::new()
     } else {

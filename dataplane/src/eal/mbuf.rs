@@ -50,6 +50,12 @@ impl Mbuf {
         unsafe { slice::from_raw_parts(burst.as_ptr().cast(), burst.len()) }
     }
 
+    /// The pointer, for C to work on the packet while it is borrowed.
+    #[inline]
+    pub(super) fn as_mut_raw(&mut self) -> *mut c::rte_mbuf {
+        self.0.as_ptr()
+    }
+
     #[inline]
     fn head(&self) -> &c::rte_mbuf {
         // SAFETY: the pointer is to a live mbuf owned by `self`.

@@ -8,6 +8,7 @@
 mod batch;
 mod clock;
 mod config;
+pub mod crypto;
 mod device;
 mod error;
 mod host;

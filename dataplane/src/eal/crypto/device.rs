@@ -1,0 +1,209 @@
+//! Crypto devices, and what they can do.
+
+use std::ffi::{CStr, c_void};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use dpdk_sys as c;
+
+use super::super::Eal;
+use super::cryptodev::Cryptodev;
+use super::pool::Pools;
+use super::{CryptoError, Engine, KNOWN, Session, Transform, Variant, Way};
+
+/// Something that encrypts and authenticates. Clones are the same device, which is closed when its
+/// sessions, its engines and the last clone are gone.
+///
+/// For control threads; engines are for lcores.
+#[derive(Clone, Debug)]
+pub struct CryptoDevice {
+    pools: Arc<Pools>,
+}
+
+/// How a device is reached.
+#[derive(Debug)]
+pub(super) struct Backend {
+    /// A device of DPDK; none for libipsec-mb.
+    device: Option<Cryptodev>,
+    pub(super) number: u32,
+}
+
+/// The instructions that libipsec-mb would use on this CPU, as in `AVX512, VAES`; `None` if it has too
+/// few of them, or is of another kind. Needs no EAL.
+pub fn cpu_instructions() -> Option<String> {
+    // SAFETY: returns null or a constant string.
+    let text = unsafe { c::il_mb_instructions().as_ref() }?;
+    // SAFETY: as above.
+    Some(
+        unsafe { CStr::from_ptr(text) }
+            .to_string_lossy()
+            .into_owned(),
+    )
+}
+
+impl CryptoDevice {
+    /// The device string of the CPU's own crypto.
+    pub const CPU: &'static str = "cpu";
+
+    /// The device that is used where nothing is configured: [`CPU`](Self::CPU), or OpenSSL's where the
+    /// CPU has not the instructions.
+    pub fn default_string() -> &'static str {
+        match cpu_instructions() {
+            Some(_) => Self::CPU,
+            None => "crypto_openssl0",
+        }
+    }
+
+    /// Opens a device by its string ([`CPU`](Self::CPU), `crypto_openssl0`, a PCI address) for as many
+    /// engines, with memory on NUMA node `socket` (-1 for any).
+    ///
+    /// # Errors
+    /// If there is no such device, or it has fewer queue pairs than engines are wanted.
+    pub fn open(eal: Eal, string: &str, engines: u16, socket: i32) -> Result<Self, CryptoError> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let device = if string == Self::CPU {
+            if cpu_instructions().is_none() {
+                return Err(CryptoError::Device {
+                    device: string.to_owned(),
+                    reason: "this CPU has not the instructions (AES-NI); use crypto_openssl0"
+                        .to_owned(),
+                    log: Vec::new(),
+                });
+            }
+            None
+        } else {
+            Some(Cryptodev::open(eal, string, engines, socket)?)
+        };
+        let backend = Backend {
+            device,
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        };
+        let device = Self {
+            pools: Arc::new(Pools::new(eal, socket, backend)),
+        };
+        tracing::info!("crypto device {} ({})", device.name(), device.driver());
+        Ok(device)
+    }
+
+    /// The device by its string, without arguments.
+    pub fn name(&self) -> &str {
+        self.pools.backend().name()
+    }
+
+    /// What drives it, as in `libipsec-mb, AVX512, VAES` or `crypto_openssl`.
+    pub fn driver(&self) -> String {
+        match &self.pools.backend().device {
+            Some(device) => device.driver.clone(),
+            None => format!("libipsec-mb, {}", cpu_instructions().unwrap_or_default()),
+        }
+    }
+
+    /// Those of [`KNOWN`] that it has.
+    pub fn algorithms(&self) -> impl Iterator<Item = Variant> + '_ {
+        KNOWN.iter().copied().filter(|variant| self.has(*variant))
+    }
+
+    /// Whether it has an algorithm with these lengths of keys.
+    pub fn has(&self, variant: Variant) -> bool {
+        // With extended sequence numbers, for which a cipher must take 12 bytes.
+        variant
+            .spec(12, Way::Seal)
+            .is_ok_and(|spec| self.pools.backend().lacks(&spec) == c::IL_CRYPTO_HAS_BOTH)
+    }
+
+    /// Makes a session.
+    ///
+    /// # Errors
+    /// If the device has not the algorithm, a key has a wrong length, or memory ends.
+    pub fn session(&self, transform: &Transform) -> Result<Session, CryptoError> {
+        let variant = transform.variant()?;
+        let spec = transform.spec()?;
+        let backend = self.pools.backend();
+        if backend.lacks(&spec) != c::IL_CRYPTO_HAS_BOTH {
+            let has: Vec<_> = self.algorithms().map(|one| one.to_string()).collect();
+            return Err(CryptoError::Unsupported {
+                device: backend.name().to_owned(),
+                algorithm: variant.to_string(),
+                has: if has.is_empty() {
+                    "none that IPsec uses".to_owned()
+                } else {
+                    has.join(", ")
+                },
+            });
+        }
+        let (raw, pool) = self.pools.session(&spec, &variant.to_string())?;
+        Ok(Session::new(raw, &spec, Arc::clone(&self.pools), pool))
+    }
+
+    /// Makes an engine, for one lcore.
+    ///
+    /// # Errors
+    /// If there are as many as were asked for when it was opened, or memory ends.
+    pub fn engine(&self) -> Result<Engine, CryptoError> {
+        Engine::open(Arc::clone(&self.pools))
+    }
+}
+
+impl Backend {
+    pub(super) fn name(&self) -> &str {
+        self.device
+            .as_ref()
+            .map_or(CryptoDevice::CPU, |device| &device.name)
+    }
+
+    /// DPDK's number of the device; none for libipsec-mb.
+    pub(super) fn id(&self) -> Option<u8> {
+        self.device.as_ref().map(|device| device.id)
+    }
+
+    pub(super) fn cryptodev(&self) -> Option<&Cryptodev> {
+        self.device.as_ref()
+    }
+
+    fn lacks(&self, spec: &c::il_crypto_spec) -> u32 {
+        // SAFETY: reads the lengths in `spec`; a device has that number.
+        let lacks = unsafe {
+            match self.id() {
+                None => c::il_mb_lacks(spec),
+                Some(id) => c::il_crypto_lacks(id, spec),
+            }
+        };
+        lacks.unsigned_abs()
+    }
+
+    /// Null, with DPDK's error number, if there is no room or it is refused.
+    ///
+    /// # Safety
+    ///
+    /// The keys must be as long as `spec` says, `pool` one for sessions of this backend.
+    pub(super) unsafe fn session(
+        &self,
+        spec: &c::il_crypto_spec,
+        pool: *mut c::rte_mempool,
+    ) -> *mut c_void {
+        // SAFETY: the caller vouches for it; `spec` is only read.
+        unsafe {
+            match self.id() {
+                None => c::il_mb_session(spec, pool),
+                Some(id) => c::il_crypto_session(id, spec, pool),
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `session` must be one of this backend and that pool which nobody uses any more.
+    pub(super) unsafe fn session_free(&self, session: NonNull<c_void>, pool: *mut c::rte_mempool) {
+        // SAFETY: the caller vouches for it.
+        unsafe {
+            match self.id() {
+                None => c::il_mb_session_free(session.as_ptr(), pool),
+                Some(id) => {
+                    let rc = c::il_crypto_session_free(id, session.as_ptr());
+                    debug_assert_eq!(rc, 0);
+                }
+            }
+        }
+    }
+}
