@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
-use ironlane_dataplane::burst::{Arrival, BurstStore, Outlet};
+use ironlane_dataplane::burst::{Arrival, BurstStore, Origin, Outlet};
 use ironlane_dataplane::eal::{DATA_ROOM, Eal, EalConfig, Mbuf, MbufBatch, Mempool, ticks};
+use ironlane_dataplane::ipsec::Ipsec;
 use ironlane_dataplane::reason::{DropReason, PuntReason, StageId};
 use ironlane_dataplane::stage::{
     HeaderPath, JoinedGroups, Pipeline, PipelineConfig, StageMeter, TablesView,
@@ -146,8 +147,10 @@ fn main() {
         port: PortId(0),
         mac: OWN,
         vrf: VrfId::DEFAULT,
+        origin: Origin::Wire,
     };
     let joined = JoinedGroups::default();
+    let ipsec = Ipsec::with_room(&domain, 0, 0);
     let mut store = BurstStore::new();
     println!("bursts of {count}, {ROUNDS} rounds, ticks a packet");
     for kind in [
@@ -176,6 +179,7 @@ fn main() {
             let view = TablesView {
                 tables: &tables,
                 joined: &joined,
+                ipsec: &ipsec,
                 guard: &guard,
                 now_ns: 0,
             };

@@ -12,6 +12,7 @@ mod plain;
 use std::mem;
 
 use ironlane_fib::{PortId, Resolved, VrfId};
+use ironlane_ipsec::SaId;
 use ironlane_packet::eth::Mac;
 use ironlane_packet::ip4::Ip4;
 use ironlane_packet::ip6::Ip6;
@@ -29,6 +30,10 @@ pub enum Verdict {
     Lane(Lane),
     /// Out by this port: rewrite stages alone say so.
     Send(PortId),
+    /// To be decrypted or verified by this inbound SA; see [`Packet::hand_to_ipsec`].
+    Open(SaId),
+    /// To be protected by this outbound SA; see [`Packet::hand_to_ipsec`].
+    Seal(SaId),
     /// To the kernel, by the tap of the arrival port, as it arrived.
     Punt(PuntReason),
     /// Lost.
@@ -49,14 +54,16 @@ pub enum Lane {
     Ip4,
     /// IPv4 to be looked up.
     Ip4Lookup,
-    /// IPv4 for the router, its groups or a broadcast.
-    Ip4Local,
-    /// IPv4 that is not plain forwarding.
-    Ip4Exception,
     /// IPv6, header unseen.
     Ip6,
     /// IPv6 to be looked up.
     Ip6Lookup,
+    /// For the router or to be forwarded, while IPsec has something to say.
+    Policy,
+    /// IPv4 for the router, its groups or a broadcast.
+    Ip4Local,
+    /// IPv4 that is not plain forwarding.
+    Ip4Exception,
     /// IPv6 for the router or its groups.
     Ip6Local,
     /// IPv6 that is not plain forwarding.
@@ -108,6 +115,10 @@ pub enum Fate {
     Undecided,
     /// Leaves by this port.
     Send(PortId),
+    /// Comes back as what an inbound SA makes of it.
+    Open,
+    /// Comes back as what an outbound SA makes of it.
+    Seal,
     /// Goes to the kernel.
     Punt(PuntReason),
     /// Is lost.
@@ -139,7 +150,19 @@ impl Info {
     pub(crate) const LINK_LOCAL: u8 = 8;
 }
 
-/// Where a burst came from: all its packets arrived by one queue of one port.
+/// What has been done to the packets of a burst before it enters the stages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Nothing: as they came from the wire.
+    #[default]
+    Wire,
+    /// Decrypted or verified, each by an SA.
+    Opened,
+    /// Protected by an outbound SA: no policy is asked again.
+    Sealed,
+}
+
+/// Where a burst came from: all its packets arrived by one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
     /// The port.
@@ -148,6 +171,20 @@ pub struct Arrival {
     pub mac: Mac,
     /// The tables that its packets are looked up in.
     pub vrf: VrfId,
+    /// What has been done to them.
+    pub origin: Origin,
+}
+
+impl Arrival {
+    /// The port to which packets turn back, if they leave by it again, so that their sender may be told of
+    /// a shorter way (RFC 1812 5.2.7.2). None for what came out of an SA, whose sender is not on the link.
+    #[inline]
+    pub(crate) fn turning_port(&self) -> PortId {
+        match self.origin {
+            Origin::Wire => self.port,
+            Origin::Opened | Origin::Sealed => PortId::NONE,
+        }
+    }
 }
 
 /// The packets of a burst and their verdicts; one a lcore, used again for every burst.
@@ -164,6 +201,8 @@ pub struct BurstStore {
     ip6: PlainList<u128>,
     ports: [PortId; BURST_MAX],
     sole: Option<Sole>,
+    /// The SA that a packet came through, or is to go through.
+    sas: [SaId; BURST_MAX],
 }
 
 impl Default for BurstStore {
@@ -183,6 +222,15 @@ pub trait Outlet {
         for mbuf in batch.drain() {
             self.send(port, mbuf);
         }
+    }
+    /// The packet, its IP header behind fourteen bytes and without padding, is to be opened by this SA. An
+    /// outlet without IPsec loses it.
+    fn open(&mut self, _sa: SaId, mbuf: Mbuf) {
+        self.drop(DropReason::IpsecDevice, mbuf);
+    }
+    /// The same, to be sealed.
+    fn seal(&mut self, _sa: SaId, mbuf: Mbuf) {
+        self.drop(DropReason::IpsecDevice, mbuf);
     }
     /// The packet, unchanged, goes to the kernel.
     fn punt(&mut self, reason: PuntReason, mbuf: Mbuf);
@@ -208,6 +256,7 @@ impl BurstStore {
             ip6: PlainList::new(0),
             ports: [PortId::NONE; BURST_MAX],
             sole: None,
+            sas: [SaId::from_raw(0); BURST_MAX],
         }
     }
 
@@ -230,6 +279,15 @@ impl BurstStore {
         &mut self.packets
     }
 
+    /// Adds a packet that an SA has opened, for a burst of [`Origin::Opened`]; back if there is no room.
+    #[inline]
+    pub(crate) fn push_opened(&mut self, sa: SaId, mbuf: Mbuf) -> Result<(), Mbuf> {
+        let place = self.packets.len();
+        self.packets.push(mbuf)?;
+        self.sas[place] = sa;
+        Ok(())
+    }
+
     /// Fates of the packets, in order.
     #[inline]
     pub fn fates(&self) -> &[Fate] {
@@ -243,9 +301,11 @@ impl BurstStore {
         if let Some(sole) = self.sole.take() {
             return outlet.send_all(sole.port, &mut self.packets, sole.bytes);
         }
-        for (mbuf, fate) in self.packets.drain().zip(&self.fates) {
+        for ((mbuf, fate), &sa) in self.packets.drain().zip(&self.fates).zip(&self.sas) {
             match *fate {
                 Fate::Send(port) => outlet.send(port, mbuf),
+                Fate::Open => outlet.open(sa, mbuf),
+                Fate::Seal => outlet.seal(sa, mbuf),
                 Fate::Punt(reason) => outlet.punt(reason, mbuf),
                 Fate::Drop(reason) => outlet.drop(reason, mbuf),
                 Fate::Undecided => {
@@ -326,6 +386,10 @@ impl<'q> Burst<'q> {
             info: &mut self.store.info[place],
             hop: &mut self.store.hops[place],
             arrival: self.arrival,
+            opened_by: match self.arrival.origin {
+                Origin::Opened => Some(self.store.sas[place]),
+                Origin::Wire | Origin::Sealed => None,
+            },
         }
     }
 
@@ -350,6 +414,14 @@ impl<'q> Burst<'q> {
             Verdict::Next => return self.store.lanes[next as usize].push(place),
             Verdict::Lane(lane) => return self.store.lanes[lane as usize].push(place),
             Verdict::Send(port) => Fate::Send(port),
+            Verdict::Open(sa) => {
+                self.store.sas[usize::from(place)] = sa;
+                Fate::Open
+            }
+            Verdict::Seal(sa) => {
+                self.store.sas[usize::from(place)] = sa;
+                Fate::Seal
+            }
             Verdict::Punt(reason) => Fate::Punt(reason),
             Verdict::Drop(reason) => Fate::Drop(reason),
         };
@@ -385,9 +457,27 @@ pub(crate) struct Packet<'p> {
     pub(crate) hop: &'p mut Option<Resolved>,
     /// Where it came from.
     pub(crate) arrival: Arrival,
+    /// The SA that it came through, if any.
+    pub(crate) opened_by: Option<SaId>,
 }
 
 impl Packet<'_> {
+    /// Makes it what the verdicts `Open` and `Seal` want: the IP header behind fourteen bytes, nothing
+    /// behind the IP packet, all in one segment if the buffer holds it. Only right before them.
+    #[cold]
+    pub(crate) fn hand_to_ipsec(&mut self) {
+        const L2: usize = 14;
+        let l3 = usize::from(self.info.l3);
+        self.mbuf.truncate(l3 + self.info.ip_len as usize);
+        if l3 > L2 {
+            self.mbuf.adj(l3 - L2);
+        }
+        if self.mbuf.nb_segs() > 1 {
+            let all = self.mbuf.pkt_len();
+            self.mbuf.pullup(all.min(self.mbuf.pullup_max()));
+        }
+    }
+
     /// Bytes from the network header on, as far as the first segment goes: after classify
     /// that is the whole packet or at least 128 bytes of it.
     #[inline]

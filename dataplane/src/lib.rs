@@ -3,6 +3,7 @@
 pub mod burst;
 pub mod dataplane;
 pub mod eal;
+pub mod ipsec;
 pub mod lcore;
 pub mod reason;
 pub mod stage;

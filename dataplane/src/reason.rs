@@ -62,14 +62,16 @@ list! {
         Ip4Check = "ip4_check",
         /// Longest prefix match, nexthop, adjacency; sorts by kind of adjacency.
         Ip4Lookup = "ip4_lookup",
-        /// IPv4 for the router itself, its groups and broadcasts: which punt reason.
-        Ip4Local = "ip4_local",
-        /// IPv4 that cannot just be forwarded: TTL, size, options, scope, no route.
-        Ip4Exception = "ip4_exception",
         /// Header rules of RFC 8200 and martian addresses.
         Ip6Check = "ip6_check",
         /// Longest prefix match, nexthop, adjacency; sorts by kind of adjacency.
         Ip6Lookup = "ip6_lookup",
+        /// IPsec: which SA opens what is for the router, which policy rules over the rest.
+        Policy = "policy",
+        /// IPv4 for the router itself, its groups and broadcasts: which punt reason.
+        Ip4Local = "ip4_local",
+        /// IPv4 that cannot just be forwarded: TTL, size, options, scope, no route.
+        Ip4Exception = "ip4_exception",
         /// IPv6 for the router itself and its groups: which punt reason.
         Ip6Local = "ip6_local",
         /// IPv6 that cannot just be forwarded: hop limit, size, options, scope, no route.
@@ -80,6 +82,8 @@ list! {
         Ip4Rewrite = "ip4_rewrite",
         /// Writes hop limit and Ethernet header of IPv6.
         Ip6Rewrite = "ip6_rewrite",
+        /// Encrypts and decrypts: packets come back from it as a burst of their own.
+        Ipsec = "ipsec",
         /// Polices punted packets and puts them on the ring of their priority.
         Punt = "punt",
         /// Passes packets to the lcore that owns the port they leave by.
@@ -193,6 +197,22 @@ drop_reasons! {
         /// Multicast of a scope that never crosses a link: 0, 1 or 15 (RFC 4291 2.7).
         Ip6MulticastScope = "ip6_multicast_scope",
     }
+    Policy {
+        /// ESP or AH for the router by no SA that there is.
+        IpsecNoSa = "ipsec_no_sa",
+        /// Keepalive of a peer behind a NAT (RFC 3948 2.3): it has done its work on the way.
+        IpsecKeepalive = "ipsec_keepalive",
+        /// A policy discards it.
+        PolicyDiscard = "policy_discard",
+        /// Arrived in clear, where a policy wants it protected (RFC 4301 5.2).
+        PolicyUnprotected = "policy_unprotected",
+        /// Arrived by another SA than its policy wants (RFC 4301 5.2).
+        PolicyMismatch = "policy_mismatch",
+        /// Arrived by a tunnel that no policy expects it from.
+        PolicyMissing = "policy_missing",
+        /// To be protected, and there is no SA yet: IKE was asked for one.
+        PolicyNoSa = "policy_no_sa",
+    }
     Ip6Local {
         /// Multicast beyond the link, to a group that the tap has not joined: there are no multicast
         /// routes.
@@ -221,6 +241,42 @@ drop_reasons! {
     Glean {
         /// Above the rate at which one unresolved adjacency may reach the kernel.
         GleanPoliced = "glean_policed",
+    }
+    Ipsec {
+        /// Its SA was deleted a moment ago.
+        IpsecSaGone = "ipsec_sa_gone",
+        /// Sequence number seen before, too old, or 0 (RFC 4303 3.4.3).
+        IpsecReplay = "ipsec_replay",
+        /// Integrity check value is wrong (RFC 4303 3.4.4).
+        IpsecIntegrity = "ipsec_integrity",
+        /// Cut, or lengths that contradict each other (RFC 4303 2).
+        IpsecMalformed = "ipsec_malformed",
+        /// Padding is wrong behind a right integrity check value (RFC 4303 2.4).
+        IpsecPadding = "ipsec_padding",
+        /// Dummy packet, made to hide how much is sent (RFC 4303 2.6).
+        IpsecDummy = "ipsec_dummy",
+        /// Headers do not fit the mode of the SA.
+        IpsecMode = "ipsec_mode",
+        /// Inner packet is cut, or not what its header says.
+        IpsecInner = "ipsec_inner",
+        /// Inner packet is none that the SA may carry (RFC 4301 5.2).
+        IpsecSelector = "ipsec_selector",
+        /// Congestion was marked outside, and the inner packet knows none (RFC 6040 4.2).
+        IpsecEcn = "ipsec_ecn",
+        /// A fragment, where the SA takes whole packets (RFC 4301 7).
+        IpsecFragment = "ipsec_fragment",
+        /// All sequence numbers of the SA are used (RFC 4303 3.3.3).
+        IpsecSequence = "ipsec_sequence",
+        /// The hard limit of the SA is reached.
+        IpsecExpired = "ipsec_expired",
+        /// Too long for IP once it is protected.
+        IpsecTooLong = "ipsec_too_long",
+        /// The buffer has too little room before or behind the packet, or there are several of them.
+        IpsecNoRoom = "ipsec_no_room",
+        /// Protected by more SAs, one inside the other, than are opened in one turn.
+        IpsecNested = "ipsec_nested",
+        /// The crypto device could not do it.
+        IpsecDevice = "ipsec_device",
     }
     Punt {
         /// Above the rate of its punt reason.

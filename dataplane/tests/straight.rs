@@ -5,8 +5,9 @@ mod rig;
 
 use std::sync::Arc;
 
-use ironlane_dataplane::burst::{Arrival, BurstStore, Outlet};
+use ironlane_dataplane::burst::{Arrival, BurstStore, Origin, Outlet};
 use ironlane_dataplane::eal::{BURST_MAX, Mbuf, MbufBatch, Mempool, RxChecksum};
+use ironlane_dataplane::ipsec::Ipsec;
 use ironlane_dataplane::reason::{DropReason, PuntReason, StageId};
 use ironlane_dataplane::stage::{
     GleanLimit, HeaderPath, JoinedGroups, Pipeline, PipelineConfig, StageMeter, TablesView,
@@ -27,6 +28,7 @@ const ARRIVAL: Arrival = Arrival {
     port: PortId(0),
     mac: OWN,
     vrf: VrfId::DEFAULT,
+    origin: Origin::Wire,
 };
 
 /// What became of a packet, and what it looked like then.
@@ -214,6 +216,7 @@ struct World {
     writer: Writer,
     reader: Reader,
     joined: JoinedGroups,
+    ipsec: Ipsec,
     /// The stages alone, then the straight path in each way that the CPU has.
     ways: Vec<Pipeline>,
 }
@@ -228,6 +231,7 @@ impl World {
             tables,
             reader: Domain::register(&domain).unwrap(),
             joined: JoinedGroups::default(),
+            ipsec: Ipsec::with_room(&domain, 0, 0),
             ways: ways(),
         };
         let forward = |port: u16, mtu| {
@@ -287,6 +291,7 @@ impl World {
             tables: &self.tables,
             guard: &guard,
             joined: &self.joined,
+            ipsec: &self.ipsec,
             now_ns,
         };
         let mut met = Met(vec![0; StageId::COUNT]);

@@ -5,8 +5,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use clap::Args;
-use ironlane_dataplane::burst::{Arrival, BurstStore, Outlet};
+use ironlane_dataplane::burst::{Arrival, BurstStore, Origin, Outlet};
 use ironlane_dataplane::eal::{DATA_ROOM, Eal, EalConfig, Mbuf, MbufBatch, Mempool};
+use ironlane_dataplane::ipsec::Ipsec;
 use ironlane_dataplane::reason::{DropReason, PuntReason, StageId};
 use ironlane_dataplane::stage::{JoinedGroups, Pipeline, StageMeter, TablesView};
 use ironlane_fib::{Adjacency, NexthopIndex, PortId, Tables, VrfId, Writer};
@@ -77,6 +78,7 @@ struct Bench {
     reader: Reader,
     tables: Arc<Tables>,
     joined: JoinedGroups,
+    ipsec: Ipsec,
 }
 
 /// Functions that differ in their names alone, so that callgrind tells them apart.
@@ -102,12 +104,14 @@ fn one_burst(bench: &mut Bench) {
         port: PortId(0),
         mac: Mac(ROUTER_MAC),
         vrf: VrfId::DEFAULT,
+        origin: Origin::Wire,
     };
     let guard = bench.reader.read();
     let view = TablesView {
         tables: &bench.tables,
         guard: &guard,
         joined: &bench.joined,
+        ipsec: &bench.ipsec,
         now_ns: 0,
     };
     bench
@@ -230,6 +234,7 @@ impl Bench {
             reader: Domain::register(&domain)?,
             tables,
             joined: JoinedGroups::default(),
+            ipsec: Ipsec::with_room(&domain, 0, 0),
         };
         Ok((bench, writer))
     }

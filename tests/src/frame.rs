@@ -150,6 +150,21 @@ impl FrameBuilder {
         self
     }
 
+    /// This data above UDP or TCP.
+    pub fn data(mut self, data: &[u8]) -> Self {
+        self.data = data.to_vec();
+        self
+    }
+
+    /// DSCP and ECN.
+    pub fn tos(mut self, tos: u8) -> Self {
+        match &mut self.ip {
+            Ip::V4(fields) => fields.tos = tos,
+            _ => panic!("tos is for IPv4"),
+        }
+        self
+    }
+
     /// So many bytes of data above UDP or TCP.
     pub fn data_len(mut self, len: usize) -> Self {
         self.data = (0..len).map(|i| (i % 251) as u8).collect();

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use ironlane_dataplane::dataplane::{
     Dataplane, DataplaneConfig, IdleConfig, PolicerConfig, PortConfig,
 };
+use ironlane_dataplane::eal::crypto::CryptoDevice;
 use ironlane_dataplane::eal::{DATA_ROOM, Eal, EalConfig, Mbuf, MbufBatch, Mempool, RingPort};
+use ironlane_dataplane::ipsec::{Ipsec, IpsecSetup, IpsecWriter};
 use ironlane_dataplane::lcore::{CounterSnapshot, ExceptionChannel};
 use ironlane_dataplane::reason::{PuntPriority, PuntReason};
 use ironlane_fib::{Tables, VrfId, Writer};
@@ -39,6 +41,7 @@ pub(crate) struct PortSpec {
 pub(crate) struct Running {
     pub(crate) dataplane: Option<Dataplane>,
     pub(crate) exception: Option<ExceptionChannel>,
+    pub(crate) ipsec: Option<IpsecWriter>,
     pub(crate) operator: Operator,
     pub(crate) ports: Vec<PortFacts>,
     pub(crate) rings: Vec<RingPort>,
@@ -48,6 +51,15 @@ pub(crate) struct Running {
 
 fn eal() -> Eal {
     Eal::start(&EalConfig::without_hugepages(MEMORY_MIB)).unwrap_or_else(|e| panic!("EAL: {e}"))
+}
+
+fn ipsec(eal: Eal, domain: &Arc<Domain>, lcores: usize) -> IpsecSetup {
+    let engines = lcores.try_into().expect("few lcores");
+    let device = CryptoDevice::open(eal, CryptoDevice::default_string(), engines, -1);
+    IpsecSetup {
+        ipsec: Arc::new(Ipsec::with_room(domain, 1024, 1024)),
+        device: device.unwrap_or_else(|e| panic!("crypto: {e}")),
+    }
 }
 
 impl Running {
@@ -85,7 +97,11 @@ impl Running {
             });
             rings.push(ring);
         }
+        if settings.ipsec {
+            config.ipsec = Some(ipsec(eal, &domain, settings.lcores.len()));
+        }
         (settings.adjust)(&mut config);
+        let ipsec = config.ipsec.as_ref().map(IpsecSetup::writer);
         let mut dataplane = Dataplane::start(eal, &config, Arc::clone(&tables), &domain)
             .unwrap_or_else(|e| panic!("data plane: {e}"));
         let mut operator = Operator::new(Writer::new(tables, Arc::clone(&domain)));
@@ -111,6 +127,7 @@ impl Running {
         Self {
             dataplane: Some(dataplane),
             exception,
+            ipsec,
             operator,
             ports,
             rings,

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, PolicerConfig};
 use ironlane_dataplane::eal::{CpuList, MbufBatch};
+use ironlane_dataplane::ipsec::IpsecWriter;
 use ironlane_fib::{PortId, VrfId, Writer};
 use ironlane_packet::eth::Mac;
 
@@ -20,6 +21,8 @@ pub struct Settings {
     pub policers: Vec<PolicerConfig>,
     /// Changes to the configuration of the data plane, ports apart.
     pub adjust: fn(&mut DataplaneConfig),
+    /// Whether it has IPsec.
+    pub ipsec: bool,
 }
 
 impl Default for Settings {
@@ -28,6 +31,7 @@ impl Default for Settings {
             lcores: CpuList::allowed().0.into_iter().take(1).collect(),
             policers: Vec::new(),
             adjust: |_| {},
+            ipsec: false,
         }
     }
 }
@@ -123,6 +127,12 @@ impl WholeDp {
     /// The writer of the tables, for what the words above cannot say.
     pub fn writer(&mut self) -> &mut Writer {
         &mut self.running().operator.writer
+    }
+
+    /// The writer of SAs and policies.
+    pub fn ipsec(&mut self) -> &mut IpsecWriter {
+        let ipsec = self.running().ipsec.as_mut();
+        ipsec.expect("asked for in the settings")
     }
 
     /// The running data plane.
@@ -222,6 +232,7 @@ impl WholeDp {
             return;
         };
         running.exception = None;
+        running.ipsec = None;
         let report = running.dataplane.take().expect("it runs").stop();
         drop(running.rings);
         if !std::thread::panicking() {

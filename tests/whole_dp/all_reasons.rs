@@ -10,7 +10,8 @@ use ironlane_dataplane::stage::graph_svg;
 use ironlane_tests::take_seen;
 
 use crate::{
-    chains, control, ethernet, exceptions, glean, ip4_rules, ip6_rules, local, local_groups, ports,
+    chains, control, ethernet, exceptions, glean, ip4_rules, ip6_rules, ipsec, ipsec_rules, local,
+    local_groups, ports,
 };
 
 /// A test, to run here again; or why none is possible in this process.
@@ -79,6 +80,26 @@ fn test_of_drop(reason: DropReason) -> Subject {
         }
         D::Ip6GroupFrame => ip6_rules::unicast_in_frames_to_groups_is_never_forwarded,
         D::Ip6LinkLocal => ip6_rules::link_local_sources_stay_on_their_link,
+        D::IpsecNoSa | D::IpsecKeepalive => ipsec::what_names_no_sa_ends_here_and_ike_does_not,
+        D::PolicyDiscard | D::PolicyUnprotected | D::PolicyMismatch | D::PolicyMissing => {
+            ipsec_rules::what_arrives_must_be_protected_as_its_policy_says
+        }
+        D::PolicyNoSa => ipsec::without_an_sa_a_packet_is_lost_and_ike_is_asked,
+        D::IpsecReplay | D::IpsecIntegrity | D::IpsecMalformed | D::IpsecPadding => {
+            ipsec_rules::packets_that_an_sa_refuses_are_dropped_by_name
+        }
+        D::IpsecDummy | D::IpsecMode | D::IpsecInner | D::IpsecSelector | D::IpsecEcn => {
+            ipsec_rules::packets_that_an_sa_refuses_are_dropped_by_name
+        }
+        D::IpsecFragment => ipsec_rules::packets_that_an_sa_refuses_are_dropped_by_name,
+        D::IpsecSequence | D::IpsecExpired => ipsec_rules::an_sa_at_its_end_passes_nothing,
+        D::IpsecNested => ipsec_rules::tunnels_in_tunnels_are_opened_up_to_a_bound,
+        D::IpsecNoRoom => ipsec_rules::a_packet_in_several_buffers_that_one_cannot_hold_is_dropped,
+        D::IpsecSaGone => {
+            return Elsewhere("the SA would have to go between two steps of one turn");
+        }
+        D::IpsecTooLong => return Elsewhere("ports take no packets of nearly 64 KiB"),
+        D::IpsecDevice => return Elsewhere("the device of the CPU fails at nothing"),
         D::GleanPoliced => glean::one_unresolved_adjacency_does_not_take_the_kernel_from_another,
         D::PuntPoliced => ports::a_policer_holds_one_reason_back_and_no_other,
         D::PuntRingFull => ports::a_full_punt_ring_is_a_drop_and_leaves_the_other_priorities_alone,

@@ -16,6 +16,8 @@ mod groups;
 mod inject;
 mod ip4_rules;
 mod ip6_rules;
+mod ipsec;
+mod ipsec_rules;
 mod local;
 mod local_groups;
 mod malformed;

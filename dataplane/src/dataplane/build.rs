@@ -9,12 +9,14 @@ use ironlane_rcu::{Domain, Reader};
 
 use super::plan::{PortPlan, fewest_mbufs, mbufs_for, plan_port, tx_queues, whole_frames};
 use super::{Dataplane, DataplaneConfig, DataplaneError, LcoreInfo, PortConfig, PortInfo};
-use crate::burst::Arrival;
+use crate::burst::{Arrival, Origin};
 use crate::eal::{
     Clock, CpuList, DATA_ROOM, Eal, MbufBatch, Mempool, PORTS_MAX, Port, PortSettings,
     RingConsumer, RingProducer, RxQueue, TxQueue, frame_len, launch, node_of_cpu, ring,
 };
+use crate::ipsec::Ipsec;
 use crate::lcore::idle::longest_sleep;
+use crate::lcore::ipsec::Crypto;
 use crate::lcore::outlet::{LcoreOutlet, OutletParts, Way};
 use crate::lcore::policer::Policers;
 use crate::lcore::poll::{Lcore, Quiet, RxLane};
@@ -249,11 +251,17 @@ impl Assembly<'_> {
         let mut rings = Rings::default();
         let mut parts = self.hand_offs(&started, &mut rings)?;
         let mut senders = [None; PORTS_MAX];
+        let mut arrivals = [None; PORTS_MAX];
         for port in &mut started {
+            arrivals[usize::from(port.info.id.0)] = Some(arrival(&port.info));
             share_out(port, &mut parts);
             senders[usize::from(port.info.id.0)] = Some(port.plan.sender as u8);
         }
         let lcore_infos = self.lcore_infos(&parts);
+        let ipsec = match &self.config.ipsec {
+            Some(setup) => Arc::clone(&setup.ipsec),
+            None => Arc::new(Ipsec::with_room(domain, 0, 0)),
+        };
         let (mut punts, mut injects, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
         for (index, parts) in parts.into_iter().enumerate() {
             let (punt_in, punt_out) = self.punt_rings(index)?;
@@ -266,6 +274,10 @@ impl Assembly<'_> {
             for (port, way) in parts.ways {
                 ways[usize::from(port.0)] = way;
             }
+            let engine = match &self.config.ipsec {
+                Some(setup) => Some(setup.device.engine()?),
+                None => None,
+            };
             let outlet = LcoreOutlet::new(OutletParts {
                 counters: counters.writer(index),
                 ways,
@@ -285,6 +297,8 @@ impl Assembly<'_> {
                 outlet,
                 pipeline: Pipeline::new(self.config.pipeline),
                 tables: Arc::clone(&self.tables),
+                ipsec: Arc::clone(&ipsec),
+                crypto: Crypto { engine, arrivals },
                 shared: Arc::clone(&shared),
                 set: Arc::clone(&counters),
                 clock,
@@ -361,7 +375,9 @@ impl Assembly<'_> {
         for from in 0..lcores {
             for to in 0..lcores {
                 let wanted = |port: &Started| port.plan.ways[from] == Way::Handoff(to as u8);
-                let producer = if started.iter().any(wanted) {
+                // An SA has one lcore, whoever meets its packets first.
+                let for_sas = self.config.ipsec.is_some() && from != to;
+                let producer = if for_sas || started.iter().any(wanted) {
                     let (producer, consumer) = self.ring("handoff", self.config.rings.handoff)?;
                     parts[to].handoff_in.push(consumer);
                     rings.handoff.push(producer.gauge());
@@ -403,15 +419,21 @@ impl Assembly<'_> {
     }
 }
 
+/// What arrives by a port.
+fn arrival(info: &PortInfo) -> Arrival {
+    Arrival {
+        port: info.id,
+        mac: info.mac,
+        vrf: info.vrf,
+        origin: Origin::Wire,
+    }
+}
+
 /// Gives the queues of a port to their lcores.
 fn share_out(port: &mut Started, parts: &mut [Parts]) {
     let info = &port.info;
     for (queue, &lcore) in port.rx.drain(..).zip(&port.plan.rx) {
-        let arrival = Arrival {
-            port: info.id,
-            mac: info.mac,
-            vrf: info.vrf,
-        };
+        let arrival = arrival(info);
         parts[lcore].rx.push(RxLane { arrival, queue });
     }
     for (queue, &lcore) in port.tx.drain(..).zip(&port.plan.tx) {

@@ -2,6 +2,7 @@
 
 use ironlane_fib::VrfId;
 
+use crate::ipsec::IpsecSetup;
 use crate::reason::PuntReason;
 use crate::stage::PipelineConfig;
 
@@ -26,6 +27,8 @@ pub struct DataplaneConfig {
     pub policers: Vec<PolicerConfig>,
     /// Settings of the stages.
     pub pipeline: PipelineConfig,
+    /// SAs, policies and what encrypts; without it, IPsec packets for the router go to the kernel.
+    pub ipsec: Option<IpsecSetup>,
 }
 
 impl Default for DataplaneConfig {
@@ -40,6 +43,7 @@ impl Default for DataplaneConfig {
             idle_by_cpu: Vec::new(),
             policers: Vec::new(),
             pipeline: PipelineConfig::default(),
+            ipsec: None,
         }
     }
 }

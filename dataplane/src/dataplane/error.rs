@@ -3,6 +3,7 @@
 use ironlane_fib::PortId;
 
 use crate::eal::EalError;
+use crate::eal::crypto::CryptoError;
 
 /// An error of the data plane, with the next step.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +11,9 @@ pub enum DataplaneError {
     /// DPDK, a device or the host.
     #[error(transparent)]
     Eal(#[from] EalError),
+    /// What encrypts.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
     /// No lcore to run on.
     #[error("no lcores: name at least one CPU")]
     NoLcores,

@@ -3,6 +3,7 @@
 pub(crate) mod counters;
 mod exception;
 pub(crate) mod idle;
+pub(crate) mod ipsec;
 pub(crate) mod outlet;
 pub(crate) mod policer;
 pub(crate) mod poll;

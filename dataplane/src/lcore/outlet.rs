@@ -8,8 +8,10 @@ use std::mem;
 use std::sync::Arc;
 
 use ironlane_fib::PortId;
+use ironlane_ipsec::SaId;
 
 use super::counters::LcoreCounters;
+use super::ipsec::{IpsecLists, Tag};
 use super::policer::Policers;
 use super::shared::Shared;
 use super::snapshot::CounterSet;
@@ -71,6 +73,8 @@ struct PuntLane {
 #[derive(Debug)]
 pub(crate) struct LcoreOutlet {
     pub(crate) counters: LcoreCounters,
+    /// What is on its way to an SA.
+    pub(crate) ipsec: IpsecLists,
     ways: [Way; PORTS_MAX],
     tx: Vec<TxLane>,
     handoff: Vec<HandoffLane>,
@@ -124,6 +128,7 @@ impl LcoreOutlet {
         };
         Self {
             counters: parts.counters,
+            ipsec: IpsecLists::new(),
             ways: parts.ways,
             tx: parts.tx.into_iter().map(lane).collect(),
             handoff,
@@ -218,7 +223,7 @@ impl LcoreOutlet {
         // Packets of several ports may share a ring; who has them next may free them at once.
         let mut ports = [PortId(0); BURST_MAX];
         for (port, mbuf) in ports.iter_mut().zip(lane.batch.as_slice()) {
-            *port = PortId(mbuf.port());
+            *port = Tag::port(mbuf.port());
         }
         let sent = lane.ring.enqueue(&mut lane.batch);
         self.set.waker(lane.lcore).wake();
@@ -276,6 +281,19 @@ impl LcoreOutlet {
         }
     }
 
+    /// A packet for another lcore, whose [`Mbuf::port`] says what it is; back if there is no way.
+    pub(crate) fn hand_off(&mut self, lcore: usize, mbuf: Mbuf) -> Result<(), Mbuf> {
+        let place = self.handoff_to.get(lcore).copied().flatten();
+        let Some(place) = place.map(usize::from) else {
+            return Err(mbuf);
+        };
+        if self.handoff[place].batch.is_full() {
+            self.flush_handoff(place);
+        }
+        push(&mut self.handoff[place].batch, mbuf);
+        Ok(())
+    }
+
     /// A packet for a port of this lcore or of another.
     #[inline]
     pub(crate) fn send_by(&mut self, port: PortId, mut mbuf: Mbuf) {
@@ -297,15 +315,10 @@ impl LcoreOutlet {
                 }
             }
             Way::Handoff(lcore) => {
-                let place = self.handoff_to.get(usize::from(lcore)).copied().flatten();
-                let Some(place) = place.map(usize::from) else {
-                    return self.lose(port, DropReason::TxPortDown, mbuf);
-                };
                 mbuf.set_port(port.0);
-                if self.handoff[place].batch.is_full() {
-                    self.flush_handoff(place);
+                if let Err(mbuf) = self.hand_off(usize::from(lcore), mbuf) {
+                    self.lose(port, DropReason::TxPortDown, mbuf);
                 }
-                push(&mut self.handoff[place].batch, mbuf);
             }
             Way::None => self.lose(port, DropReason::TxPortDown, mbuf),
         }
@@ -329,6 +342,21 @@ impl Outlet for LcoreOutlet {
         }
         for mbuf in batch.drain() {
             self.send_by(port, mbuf);
+        }
+    }
+
+    fn open(&mut self, sa: SaId, mut mbuf: Mbuf) {
+        mbuf.set_port(self.arrival.0);
+        // Emptied after each burst.
+        if let Err(mbuf) = self.ipsec.open.push(sa, mbuf) {
+            self.lose(self.arrival, DropReason::IpsecNested, mbuf);
+        }
+    }
+
+    fn seal(&mut self, sa: SaId, mut mbuf: Mbuf) {
+        mbuf.set_port(self.arrival.0);
+        if let Err(mbuf) = self.ipsec.seal.push(sa, mbuf) {
+            self.lose(self.arrival, DropReason::IpsecNested, mbuf);
         }
     }
 

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ironlane_fib::{PortId, Tables};
-use ironlane_rcu::Reader;
+use ironlane_rcu::{Guard, Reader};
 
 use super::idle::{self, Idle, Step};
+use super::ipsec::{Crypto, Tag};
 use super::outlet::LcoreOutlet;
 use super::shared::Shared;
 use super::snapshot::CounterSet;
@@ -20,6 +21,7 @@ use super::tags;
 use crate::burst::{Arrival, BurstStore};
 use crate::dataplane::IdleConfig;
 use crate::eal::{Clock, MbufBatch, RingConsumer, RxQueue};
+use crate::ipsec::Ipsec;
 use crate::reason::{DropReason, StageId};
 use crate::stage::{Pipeline, StageMeter, TablesView};
 
@@ -28,6 +30,30 @@ use crate::stage::{Pipeline, StageMeter, TablesView};
 pub(crate) struct RxLane {
     pub(crate) arrival: Arrival,
     pub(crate) queue: RxQueue,
+}
+
+/// What lcores read and others write.
+#[derive(Clone, Copy)]
+struct Read<'a> {
+    tables: &'a Tables,
+    ipsec: &'a Ipsec,
+    shared: &'a Shared,
+}
+
+impl<'a> Read<'a> {
+    #[inline]
+    fn view<'q>(self, guard: &'q Guard<'q>, now_ns: u64) -> TablesView<'q>
+    where
+        'a: 'q,
+    {
+        TablesView {
+            tables: self.tables,
+            guard,
+            joined: &self.shared.joined,
+            ipsec: self.ipsec,
+            now_ns,
+        }
+    }
 }
 
 /// Everything that one lcore works with. Built by a control thread, moved to the lcore.
@@ -40,6 +66,8 @@ pub(crate) struct Lcore {
     pub(crate) outlet: LcoreOutlet,
     pub(crate) pipeline: Pipeline,
     pub(crate) tables: Arc<Tables>,
+    pub(crate) ipsec: Arc<Ipsec>,
+    pub(crate) crypto: Crypto,
     pub(crate) shared: Arc<Shared>,
     pub(crate) set: Arc<CounterSet>,
     pub(crate) clock: Clock,
@@ -56,11 +84,18 @@ impl Lcore {
         let mut idle = Idle::new(&self.idle, self.clock, &self.rx);
         let mut store = BurstStore::new();
         let mut batch = MbufBatch::new();
+        let (tables, ipsec) = (Arc::clone(&self.tables), Arc::clone(&self.ipsec));
+        let shared = Arc::clone(&self.shared);
+        let read = Read {
+            tables: &tables,
+            ipsec: &ipsec,
+            shared: &shared,
+        };
         self.outlet.counters.begin_turn();
         while !self.shared.is_stopping() {
-            let mut moved = self.receive(&mut reader, &mut store);
-            moved += self.take_handoffs(&mut batch);
-            moved += self.take_injected(&mut batch);
+            let mut moved = self.receive(read, &mut reader, &mut store);
+            moved += self.take_handoffs(read, &mut reader, &mut store, &mut batch);
+            moved += self.take_injected(read, &mut reader, &mut store, &mut batch);
             self.outlet.flush();
             self.outlet.counters.boundary();
             let end = self.outlet.counters.end_turn(moved > 0);
@@ -76,7 +111,7 @@ impl Lcore {
         self.quiet = None;
         loop {
             let last = self.shared.all_quiet();
-            let moved = self.take_handoffs(&mut batch);
+            let moved = self.take_handoffs(read, &mut reader, &mut store, &mut batch);
             self.outlet.flush();
             if last && moved == 0 {
                 break;
@@ -87,10 +122,12 @@ impl Lcore {
 
     /// A burst from each queue, through all stages. Returns how many packets there were.
     #[inline]
-    fn receive(&mut self, reader: &mut Reader, store: &mut BurstStore) -> usize {
+    fn receive(&mut self, read: Read<'_>, reader: &mut Reader, store: &mut BurstStore) -> usize {
         let guard = reader.read();
         let mut moved = 0;
-        for lane in &mut self.rx {
+        for place in 0..self.rx.len() {
+            let lane = &mut self.rx[place];
+            let arrival = lane.arrival;
             if moved > 0 {
                 // What was settled of the queue before.
                 self.outlet.counters.more(StageId::Tx);
@@ -100,7 +137,7 @@ impl Lcore {
             if count == 0 {
                 continue;
             }
-            let port = lane.arrival.port;
+            let port = arrival.port;
             let counters = &mut self.outlet.counters;
             let (bytes, stripped) = tags::sum(packets);
             counters.rx(port, count as u64, bytes);
@@ -114,25 +151,28 @@ impl Lcore {
                 continue;
             }
             let now_ns = self.clock.at_ns(self.outlet.counters.clock());
-            let view = TablesView {
-                tables: &self.tables,
-                guard: &guard,
-                joined: &self.shared.joined,
-                now_ns,
-            };
+            let view = read.view(&guard, now_ns);
             self.pipeline
-                .run(store, lane.arrival, &view, &mut self.outlet.counters);
+                .run(store, arrival, &view, &mut self.outlet.counters);
             self.outlet.begin(port, now_ns);
             store.settle(&mut self.outlet);
+            self.cross_ipsec(store, &view);
         }
         moved
     }
 
     /// Packets of other lcores, for ports that this one sends by: all that wait when it looks. A
     /// burst a turn would fall behind an lcore that brings a burst from each of several queues.
-    fn take_handoffs(&mut self, batch: &mut MbufBatch) -> usize {
+    fn take_handoffs(
+        &mut self,
+        read: Read<'_>,
+        reader: &mut Reader,
+        store: &mut BurstStore,
+        batch: &mut MbufBatch,
+    ) -> usize {
         let mut moved = 0;
-        for ring in &mut self.handoff {
+        for place in 0..self.handoff.len() {
+            let ring = &mut self.handoff[place];
             let mut taken = ring.dequeue(batch);
             // Asked for only behind a full burst: an empty ring costs one look.
             let mut left = match batch.is_full() {
@@ -144,14 +184,22 @@ impl Lcore {
                 for run in batch.as_slice().chunk_by(|a, b| a.port() == b.port()) {
                     self.outlet
                         .counters
-                        .handoff_in(PortId(run[0].port()), run.len() as u64);
+                        .handoff_in(Tag::port(run[0].port()), run.len() as u64);
                 }
                 for mbuf in batch.drain() {
-                    self.outlet.send_by(PortId(mbuf.port()), mbuf);
+                    match mbuf.port() & (Tag::OPEN | Tag::SEAL) {
+                        0 => self.outlet.send_by(PortId(mbuf.port()), mbuf),
+                        _ => self.outlet.take_over(mbuf),
+                    }
+                }
+                if !self.outlet.ipsec.is_empty() {
+                    let guard = reader.read();
+                    let now_ns = self.clock.at_ns(self.outlet.counters.clock());
+                    self.cross_ipsec(store, &read.view(&guard, now_ns));
                 }
                 taken = match left {
                     0 => 0,
-                    _ => ring.dequeue(batch),
+                    _ => self.handoff[place].dequeue(batch),
                 };
                 left = left.saturating_sub(taken);
             }
@@ -160,17 +208,30 @@ impl Lcore {
     }
 
     /// Packets of the kernel.
-    fn take_injected(&mut self, batch: &mut MbufBatch) -> usize {
+    fn take_injected(
+        &mut self,
+        read: Read<'_>,
+        reader: &mut Reader,
+        store: &mut BurstStore,
+        batch: &mut MbufBatch,
+    ) -> usize {
         let moved = self.inject.dequeue(batch);
         if moved == 0 {
             return 0;
         }
-        for mbuf in batch.drain() {
-            let port = PortId(mbuf.port());
+        for mbuf in batch.as_slice() {
             self.outlet
                 .counters
-                .injected(port, 1, mbuf.pkt_len() as u64);
-            self.outlet.send_by(port, mbuf);
+                .injected(PortId(mbuf.port()), 1, mbuf.pkt_len() as u64);
+        }
+        if self.ipsec.has_policies() {
+            let guard = reader.read();
+            let now_ns = self.clock.at_ns(self.outlet.counters.clock());
+            self.inject_by_policy(batch, store, &read.view(&guard, now_ns));
+        } else {
+            for mbuf in batch.drain() {
+                self.outlet.send_by(PortId(mbuf.port()), mbuf);
+            }
         }
         self.outlet.counters.lap(StageId::Inject, moved as u64);
         moved

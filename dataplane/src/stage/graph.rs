@@ -18,17 +18,18 @@ const fn cell(stage: StageId) -> Option<(i32, i32)> {
         StageId::Control => (3, 0),
         StageId::Ip4Check => (3, 2),
         StageId::Ip4Lookup => (4, 2),
-        StageId::Ip4Local => (5, 1),
-        StageId::Ip4Exception => (5, 2),
         StageId::Ip6Check => (3, 4),
         StageId::Ip6Lookup => (4, 4),
-        StageId::Ip6Local => (5, 5),
-        StageId::Ip6Exception => (5, 4),
-        StageId::Glean => (6, 3),
-        StageId::Ip4Rewrite => (6, 2),
-        StageId::Ip6Rewrite => (6, 4),
-        StageId::Tx => (7, 3),
-        StageId::Inject | StageId::Punt | StageId::Handoff => return None,
+        StageId::Policy => (5, 3),
+        StageId::Ip4Local => (6, 1),
+        StageId::Ip4Exception => (6, 2),
+        StageId::Ip6Local => (6, 5),
+        StageId::Ip6Exception => (6, 4),
+        StageId::Glean => (7, 3),
+        StageId::Ip4Rewrite => (7, 2),
+        StageId::Ip6Rewrite => (7, 4),
+        StageId::Tx => (8, 3),
+        StageId::Inject | StageId::Ipsec | StageId::Punt | StageId::Handoff => return None,
     })
 }
 
@@ -39,7 +40,7 @@ const fn corner((column, row): (i32, i32)) -> (i32, i32) {
 
 /// The text of `docs/graph.svg`.
 pub fn graph_svg() -> String {
-    let (right, bottom) = corner((8, 7));
+    let (right, bottom) = corner((9, 7));
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {right} {bottom}\" \
          font-family=\"sans-serif\" text-anchor=\"middle\">\n\

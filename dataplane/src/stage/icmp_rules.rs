@@ -61,7 +61,8 @@ pub(super) fn wants_redirect(packet: &Packet<'_>, view: &TablesView<'_>) -> bool
     const EACH_NS: u64 = 1_000_000_000;
     let nexthops = view.tables.nexthops().of_burst(view.guard);
     packet.hop.is_some_and(|hop| {
-        hop.port() == packet.arrival.port && nexthops.admits(hop.index, view.now_ns, EACH_NS, 1)
+        hop.port() == packet.arrival.turning_port()
+            && nexthops.admits(hop.index, view.now_ns, EACH_NS, 1)
     })
 }
 

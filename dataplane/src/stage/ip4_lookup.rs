@@ -6,7 +6,7 @@
 use ironlane_fib::{AdjacencyKind, NexthopIndex, NexthopRef, Resolved};
 use ironlane_packet::flow;
 
-use super::{Stage, TablesView};
+use super::{Stage, TablesView, policy};
 use crate::burst::{Burst, Info, Lane, Packet, Verdict};
 use crate::eal::BURST_MAX;
 use crate::reason::{DropReason, PuntReason, StageId};
@@ -21,6 +21,7 @@ impl Stage for Ip4Lookup {
     const NEXT: Option<Lane> = Some(Lane::Ip4Rewrite);
     const LANES: &'static [Lane] = &[
         Lane::Ip4Rewrite,
+        Lane::Policy,
         Lane::Ip4Local,
         Lane::Ip4Exception,
         Lane::Glean,
@@ -42,21 +43,34 @@ impl Stage for Ip4Lookup {
             &addresses[..places.len()],
             &mut nexthops[..places.len()],
         );
+        let rules = policy::is_needed(burst.arrival().origin, view);
         for (&place, &nexthop) in places.iter().zip(&nexthops) {
             let packet = &mut burst.packet(place);
             let adjacency = resolve(packet, nexthop, view, flow::hash4);
             *packet.hop = Some(adjacency);
-            let turns_back = adjacency.port() == packet.arrival.port;
-            let verdict = sort(
-                packet,
-                adjacency.kind(),
-                adjacency.mtu(),
-                turns_back,
-                LANES4,
-            );
+            let verdict = match rules {
+                true => Verdict::Lane(Lane::Policy),
+                false => onward(packet),
+            };
             burst.put(place, verdict, Lane::Ip4Rewrite);
         }
     }
+}
+
+/// Where a packet goes whose adjacency is known.
+#[inline]
+pub(super) fn onward(packet: &Packet<'_>) -> Verdict {
+    let Some(adjacency) = *packet.hop else {
+        return Verdict::Lane(LANES4.exception);
+    };
+    let turns_back = adjacency.port() == packet.arrival.turning_port();
+    sort(
+        packet,
+        adjacency.kind(),
+        adjacency.mtu(),
+        turns_back,
+        LANES4,
+    )
 }
 
 /// The lanes of a family that [`sort`] chooses from.

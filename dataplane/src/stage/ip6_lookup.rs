@@ -6,8 +6,8 @@ use ironlane_fib::NexthopIndex;
 use ironlane_packet::flow;
 
 use super::ip4_lookup::{FamilyLanes, resolve, sort};
-use super::{Stage, TablesView};
-use crate::burst::{Burst, Lane};
+use super::{Stage, TablesView, policy};
+use crate::burst::{Burst, Lane, Packet, Verdict};
 use crate::eal::BURST_MAX;
 use crate::reason::{DropReason, PuntReason, StageId};
 
@@ -20,12 +20,23 @@ const LANES6: FamilyLanes = FamilyLanes {
     exception: Lane::Ip6Exception,
 };
 
+/// Where a packet goes whose adjacency is known.
+#[inline]
+pub(super) fn onward(packet: &Packet<'_>) -> Verdict {
+    let Some(hop) = *packet.hop else {
+        return Verdict::Lane(LANES6.exception);
+    };
+    let turns_back = hop.port() == packet.arrival.turning_port();
+    sort(packet, hop.kind(), hop.mtu(), turns_back, LANES6)
+}
+
 impl Stage for Ip6Lookup {
     const ID: StageId = StageId::Ip6Lookup;
     const INPUT: Lane = Lane::Ip6Lookup;
     const NEXT: Option<Lane> = Some(Lane::Ip6Rewrite);
     const LANES: &'static [Lane] = &[
         Lane::Ip6Rewrite,
+        Lane::Policy,
         Lane::Ip6Local,
         Lane::Ip6Exception,
         Lane::Glean,
@@ -47,18 +58,15 @@ impl Stage for Ip6Lookup {
             &addresses[..places.len()],
             &mut nexthops[..places.len()],
         );
+        let rules = policy::is_needed(burst.arrival().origin, view);
         for (&place, &nexthop) in places.iter().zip(&nexthops) {
             let packet = &mut burst.packet(place);
             let adjacency = resolve(packet, nexthop, view, flow::hash6);
             *packet.hop = Some(adjacency);
-            let turns_back = adjacency.port() == packet.arrival.port;
-            let verdict = sort(
-                packet,
-                adjacency.kind(),
-                adjacency.mtu(),
-                turns_back,
-                LANES6,
-            );
+            let verdict = match rules {
+                true => Verdict::Lane(Lane::Policy),
+                false => onward(packet),
+            };
             burst.put(place, verdict, Lane::Ip6Rewrite);
         }
     }

@@ -8,6 +8,7 @@ use ironlane_fib::Tables;
 use ironlane_rcu::Guard;
 
 use crate::burst::{Arrival, Burst, BurstStore, Lane};
+use crate::ipsec::Ipsec;
 use crate::reason::{DropReason, PuntReason, StageId};
 
 mod classify;
@@ -26,6 +27,7 @@ mod ip6_local;
 mod ip6_lookup;
 mod ip6_rewrite;
 mod joined;
+mod policy;
 mod simd;
 mod straight;
 mod upper;
@@ -44,8 +46,18 @@ pub struct TablesView<'q> {
     pub guard: &'q Guard<'q>,
     /// Groups beyond the link that the kernel has joined.
     pub joined: &'q JoinedGroups,
+    /// SAs and policies.
+    pub ipsec: &'q Ipsec,
     /// Now, in nanoseconds of a clock that only goes forward: for policers.
     pub now_ns: u64,
+}
+
+impl TablesView<'_> {
+    /// Now, in whole seconds of the same clock: for lifetimes.
+    #[inline]
+    pub fn now_s(&self) -> u64 {
+        self.now_ns / 1_000_000_000
+    }
 }
 
 /// A stage. It never frees, sends, logs, allocates, locks or waits; it decides.
@@ -149,7 +161,7 @@ macro_rules! stages {
                 meter: &mut impl StageMeter,
             ) {
                 let count = store.packets_mut().len();
-                let left = match self.stages_only {
+                let left = match self.stages_only || policy::is_needed(arrival.origin, view) {
                     true => u64::MAX,
                     false => straight::run(self.headers, store, arrival, view),
                 };
@@ -173,10 +185,11 @@ stages! {
     control::Control = |_| &control::Control;
     ip4_check::Ip4Check = |_| &ip4_check::Ip4Check;
     ip4_lookup::Ip4Lookup = |_| &ip4_lookup::Ip4Lookup;
-    ip4_local::Ip4Local = |_| &ip4_local::Ip4Local;
-    ip4_exception::Ip4Exception = |_| &ip4_exception::Ip4Exception;
     ip6_check::Ip6Check = |_| &ip6_check::Ip6Check;
     ip6_lookup::Ip6Lookup = |_| &ip6_lookup::Ip6Lookup;
+    policy::Policy = |_| &policy::Policy;
+    ip4_local::Ip4Local = |_| &ip4_local::Ip4Local;
+    ip4_exception::Ip4Exception = |_| &ip4_exception::Ip4Exception;
     ip6_local::Ip6Local = |_| &ip6_local::Ip6Local;
     ip6_exception::Ip6Exception = |_| &ip6_exception::Ip6Exception;
     glean::Glean = |pipeline| &pipeline.glean;

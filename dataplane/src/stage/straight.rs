@@ -60,14 +60,28 @@ pub(super) fn run(
         let list = &mut *way.ip4;
         let fib = view.tables.ip4(view.guard, arrival.vrf);
         fib.lookup_bulk(view.guard, &list.addresses[..ip4], &mut list.answers[..ip4]);
-        let missed = forward::<V4>(way.packets, list, ip4, view, arrival.port, way.ports);
+        let missed = forward::<V4>(
+            way.packets,
+            list,
+            ip4,
+            view,
+            arrival.turning_port(),
+            way.ports,
+        );
         sent |= sorted.ip4 & !missed;
     }
     if ip6 != 0 {
         let list = &mut *way.ip6;
         let fib = view.tables.ip6(view.guard, arrival.vrf);
         fib.lookup_bulk(view.guard, &list.addresses[..ip6], &mut list.answers[..ip6]);
-        let missed = forward::<V6>(way.packets, list, ip6, view, arrival.port, way.ports);
+        let missed = forward::<V6>(
+            way.packets,
+            list,
+            ip6,
+            view,
+            arrival.turning_port(),
+            way.ports,
+        );
         sent |= sorted.ip6 & !missed;
     }
     if sent & sorted.cut != 0 {

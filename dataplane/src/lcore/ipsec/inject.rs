@@ -1,0 +1,116 @@
+//! Packets of the kernel, which meet the outbound policies like any other (RFC 4301 4.4.1).
+
+use ironlane_ipsec::{Action, Event, Flow, PolicyDirection};
+use ironlane_packet::eth::EtherType;
+use ironlane_packet::icmp6::{self, Icmp6Kind};
+use ironlane_packet::proto::{ip, port};
+
+use super::{L2, Tag};
+use crate::burst::BurstStore;
+use crate::eal::{Mbuf, MbufBatch};
+use crate::lcore::poll::Lcore;
+use crate::reason::DropReason;
+use crate::stage::TablesView;
+
+impl Lcore {
+    /// Sends a burst of the kernel's packets: in clear, protected, or not at all, as the policies say.
+    #[cold]
+    pub(crate) fn inject_by_policy(
+        &mut self,
+        batch: &mut MbufBatch,
+        store: &mut BurstStore,
+        view: &TablesView<'_>,
+    ) {
+        for mut mbuf in batch.drain() {
+            let to = Tag::port(mbuf.port());
+            let (flow, len) = match flow(&mut mbuf) {
+                Told::Ours(flow, len) => (flow, len),
+                Told::Exempt => {
+                    self.outlet.send_by(to, mbuf);
+                    continue;
+                }
+                Told::Malformed => {
+                    self.outlet.lose(to, DropReason::IpsecMalformed, mbuf);
+                    continue;
+                }
+            };
+            let vrf = self.crypto.arrival(to).map(|arrival| arrival.vrf);
+            let rule = vrf.and_then(|vrf| {
+                let (ipsec, out) = (view.ipsec, PolicyDirection::Out);
+                ipsec.find_policy(view.guard, vrf, out, &flow, 0, 0)
+            });
+            let Some(rule) = rule else {
+                self.outlet.send_by(to, mbuf);
+                continue;
+            };
+            rule.touch(view.now_s());
+            match (rule.spec().action, rule.sa()) {
+                (Action::Bypass, _) => self.outlet.send_by(to, mbuf),
+                (Action::Discard, _) => self.outlet.lose(to, DropReason::PolicyDiscard, mbuf),
+                (Action::Protect { .. }, Some(sa)) => {
+                    mbuf.truncate(L2 + len);
+                    mbuf.set_port(to.0 | Tag::INJECTED);
+                    // The lists are empty between bursts.
+                    if let Err(mbuf) = self.outlet.ipsec.seal.push(sa, mbuf) {
+                        self.outlet.lose(to, DropReason::IpsecNested, mbuf);
+                    }
+                }
+                (Action::Protect { .. }, None) => {
+                    if rule.wants_acquire(view.now_s()) {
+                        let policy = rule.id();
+                        view.ipsec.events().push(Event::Acquire { policy, flow });
+                    }
+                    self.outlet.lose(to, DropReason::PolicyNoSa, mbuf);
+                }
+            }
+        }
+        self.cross_ipsec(store, view);
+    }
+}
+
+/// What a frame of the kernel is to the policies.
+enum Told {
+    /// They decide about it; with the length of its IP packet.
+    Ours(Flow, usize),
+    /// They have no say: it is not IP; or IKE, which makes the SAs; or neighbour discovery, which is to
+    /// IPv6 what ARP is to IPv4, so that no SA can come up before it.
+    Exempt,
+    /// It says it is IP, and what policies look at cannot be seen.
+    Malformed,
+}
+
+fn flow(mbuf: &mut Mbuf) -> Told {
+    let all = mbuf.pkt_len();
+    if mbuf.nb_segs() > 1 {
+        mbuf.pullup(all.min(mbuf.pullup_max()));
+    }
+    let frame = mbuf.data();
+    let word = |at: usize| {
+        let bytes = frame.get(at..).and_then(<[u8]>::first_chunk);
+        bytes.map(|bytes| u16::from_be_bytes(*bytes))
+    };
+    let len = match word(12).map(EtherType) {
+        Some(EtherType::IP4) => word(L2 + 2).map(usize::from),
+        Some(EtherType::IP6) => word(L2 + 4).map(|len| usize::from(len) + 40),
+        _ => return Told::Exempt,
+    };
+    let (Some(len), Some(packet)) = (len, frame.get(L2..)) else {
+        return Told::Malformed;
+    };
+    let flow = match Flow::of(&packet[..packet.len().min(len)]) {
+        Some(flow) if L2 + len <= all => flow,
+        _ => return Told::Malformed,
+    };
+    let is_exempt = match (flow.proto, flow.ports) {
+        (ip::UDP, Some((from, _))) => matches!(from, port::IKE | port::IKE_NAT),
+        (ip::ICMP6, Some((kind, _))) => {
+            icmp6::kind(kind as u8) == Icmp6Kind::NeighbourDiscovery
+                && packet.get(7) == Some(&u8::MAX)
+        }
+        _ => false,
+    };
+    match is_exempt {
+        true => Told::Exempt,
+        false => Told::Ours(flow, len),
+    }
+}

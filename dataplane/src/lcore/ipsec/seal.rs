@@ -1,0 +1,139 @@
+//! Packets to be protected.
+
+use std::array;
+
+use ironlane_ipsec::{Layout, Mode, Reject, Room, Sa};
+use ironlane_packet::checksum;
+use ironlane_packet::eth::Mac;
+
+use super::{L2, SaBatch, Step, Tag, write_ethernet};
+use crate::burst::{BurstStore, Origin};
+use crate::eal::crypto::Session;
+use crate::eal::{BURST_MAX, Mbuf};
+use crate::lcore::poll::Lcore;
+use crate::reason::StageId;
+use crate::stage::{StageMeter, TablesView};
+
+/// Source MAC of a protected packet while it passes the stages: one that no port has.
+const NOBODY: Mac = Mac([2, 0, 0, 0, 0, 0]);
+
+/// What is to be remembered of a packet while the engine has it.
+#[derive(Clone, Copy)]
+struct Before {
+    /// The Ethernet header that the kernel wrote.
+    ethernet: [u8; L2],
+    inner_len: usize,
+}
+
+impl Lcore {
+    /// Seals a batch and runs it through the stages, in order. What the kernel sent in transport mode
+    /// has its Ethernet header already and leaves at once.
+    pub(super) fn seal(&mut self, batch: SaBatch, store: &mut BurstStore, view: &TablesView<'_>) {
+        if batch.is_empty() {
+            return;
+        }
+        let (mut batch, sas) = self.own(batch, Tag::SEAL, view);
+        let count = batch.packets.len();
+        let mut steps: [Step; BURST_MAX] = array::from_fn(|_| Step::Failed);
+        let mut before = [Before {
+            ethernet: [0; L2],
+            inner_len: 0,
+        }; BURST_MAX];
+        let packets = batch.packets.as_mut_slice();
+        for (place, mbuf) in packets.iter_mut().enumerate() {
+            if let Some(sa) = sas[place] {
+                before[place].ethernet = *mbuf.data().first_chunk().unwrap_or(&[0; L2]);
+                before[place].inner_len = mbuf.data_len().saturating_sub(L2);
+                steps[place] = lay_out(sa, mbuf).into();
+            }
+        }
+        self.crypto.process(packets, &sas, &mut steps, 0);
+        let mut port = None;
+        for (place, mut mbuf) in batch.packets.drain().enumerate() {
+            let word = mbuf.port();
+            let came_by = Tag::port(word);
+            let own = self.crypto.arrival(came_by).map(|arrival| arrival.mac);
+            let (Step::Ready(layout), Some(sa), Some(own)) = (steps[place], sas[place], own) else {
+                self.outlet.lose_at(steps[place], mbuf);
+                continue;
+            };
+            let Before {
+                ethernet,
+                inner_len,
+            } = before[place];
+            let events = view.ipsec.events();
+            let wire = sa.sealed(&layout, mbuf.data_mut(), inner_len, view.now_s(), events);
+            mbuf.truncate(wire.end());
+            mbuf.adj(wire.at as usize);
+            let is_ours = word & Tag::INJECTED != 0;
+            if is_ours && sa.spec().mode == Mode::Transport {
+                match mbuf.prepend(L2) {
+                    Some(room) => {
+                        room.copy_from_slice(&ethernet);
+                        self.outlet.send_by(came_by, mbuf);
+                    }
+                    None => self.outlet.lose_at(Step::Refused(Reject::NoRoom), mbuf),
+                }
+                continue;
+            }
+            // The rewrite takes a hop from every packet, and from these it should not: the router is
+            // where they begin. What was forwarded in transport mode has not had it taken yet.
+            if is_ours || sa.spec().mode != Mode::Transport {
+                add_hop(mbuf.data_mut());
+            }
+            if mbuf.prepend(L2).is_none() || !write_ethernet(&mut mbuf, own, NOBODY) {
+                self.outlet.lose_at(Step::Refused(Reject::NoRoom), mbuf);
+                continue;
+            }
+            mbuf.set_ol_flags(0);
+            if port.is_some_and(|port| port != came_by) {
+                self.run_again(store, port.unwrap_or(came_by), Origin::Sealed, view);
+            }
+            port = Some(came_by);
+            if let Err(mbuf) = store.packets_mut().push(mbuf) {
+                self.outlet.lose_at(Step::Failed, mbuf);
+            }
+        }
+        self.outlet.counters.lap(StageId::Ipsec, count as u64);
+        if let Some(port) = port {
+            self.run_again(store, port, Origin::Sealed, view);
+        }
+    }
+}
+
+/// Takes the Ethernet header off, makes room, and lays the packet out for the engine.
+fn lay_out(sa: &Sa<Session>, mbuf: &mut Mbuf) -> Result<Layout, Reject> {
+    let room = make_room(sa, mbuf).inspect_err(|&reason| sa.reject(reason))?;
+    sa.seal(&room, mbuf.data_mut())
+}
+
+fn make_room(sa: &Sa<Session>, mbuf: &mut Mbuf) -> Result<Room, Reject> {
+    if mbuf.nb_segs() != 1 {
+        return Err(Reject::NoRoom);
+    }
+    let room = sa.room(mbuf.data().get(L2..).unwrap_or(&[]))?;
+    mbuf.adj(L2);
+    if mbuf.headroom() < room.head + L2 || mbuf.tailroom() < room.tail {
+        return Err(Reject::NoRoom);
+    }
+    let _ = mbuf.prepend(room.head);
+    let _ = mbuf.append(room.tail);
+    Ok(room)
+}
+
+/// Gives a packet a hop more than it has, if there is one more to give.
+fn add_hop(packet: &mut [u8]) {
+    match packet.first().map(|byte| byte >> 4) {
+        Some(4) if packet.len() >= 20 && packet[8] != u8::MAX => {
+            packet[8] += 1;
+            let header_len = usize::from(packet[0] & 0x0f) * 4;
+            packet[10..12].fill(0);
+            if let Some(header) = packet.get(..header_len) {
+                let sum = checksum::of(header);
+                packet[10..12].copy_from_slice(&sum.to_be_bytes());
+            }
+        }
+        Some(6) if packet.len() >= 40 => packet[7] = packet[7].saturating_add(1),
+        _ => {}
+    }
+}

@@ -1,0 +1,315 @@
+//! Policy: what IPsec has to say about a packet. Only there while there are SAs or policies.
+//!
+//! For every packet that is for the router or would be forwarded, between the lookup and what it
+//! decided. In this order (RFC 4301 5):
+//!
+//! - ESP, AH and ESP in UDP for the router go to the SA that they name, or end here. IKE and the
+//!   keepalives of RFC 3948 are the router's own business and meet no policy.
+//! - What arrives must have been protected as the policy of its direction says, `in` for the router
+//!   and `fwd` for others: never in clear if it was to be protected, never by another SA.
+//! - What would leave and is to be protected goes to the SA that the policy is bound to. Without one
+//!   it is lost, and IKE is asked for an SA.
+//!
+//! Whatever no policy concerns goes where the lookup would have sent it. A packet that the kernel
+//! has to answer (TTL, options) goes to it: should it send the packet on, the policies are asked when
+//! it comes out of the tap.
+
+use ironlane_fib::AdjacencyKind;
+use ironlane_ipsec::{
+    Action, Direction, Event, Flow, Policy as Rule, PolicyDirection, Protocol, Sa,
+};
+use ironlane_packet::ip4::{HEADER_LEN_BYTES as IP4_LEN, Ip4Mut};
+use ironlane_packet::ip4_options::{self, Ip4OptionsNeed};
+use ironlane_packet::ip6::{HEADER_LEN_BYTES as IP6_LEN, Ip6Mut};
+use ironlane_packet::ip6_ext::{HopByHopNeed, Walk, hop_by_hop_need, walk};
+use ironlane_packet::proto::{ip, port};
+use ironlane_packet::udp;
+
+use super::ip6_local::join_extensions;
+use super::{Stage, TablesView, ip4_lookup, ip6_lookup};
+use crate::burst::{Burst, Info, Lane, Origin, Packet, Verdict};
+use crate::eal::crypto::Session;
+use crate::reason::{DropReason, PuntReason, StageId};
+
+/// The stage.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Policy;
+
+impl Stage for Policy {
+    const ID: StageId = StageId::Policy;
+    const INPUT: Lane = Lane::Policy;
+    const NEXT: Option<Lane> = None;
+    const LANES: &'static [Lane] = &[
+        Lane::Ip4Local,
+        Lane::Ip4Exception,
+        Lane::Ip6Local,
+        Lane::Ip6Exception,
+        Lane::Glean,
+        Lane::Ip4Rewrite,
+        Lane::Ip6Rewrite,
+    ];
+    const DROPS: &'static [DropReason] = &[
+        DropReason::IpsecNoSa,
+        DropReason::IpsecKeepalive,
+        DropReason::PolicyDiscard,
+        DropReason::PolicyUnprotected,
+        DropReason::PolicyMismatch,
+        DropReason::PolicyMissing,
+        DropReason::PolicyNoSa,
+    ];
+    const PUNTS: &'static [PuntReason] = &[];
+
+    fn run<'q>(&self, burst: &mut Burst<'q>, view: &TablesView<'q>) {
+        burst.decide(Self::INPUT, Self::INPUT, |packet| judge(packet, view));
+    }
+}
+
+/// Whether packets of this origin have to meet the stage.
+#[inline]
+pub(super) fn is_needed(origin: Origin, view: &TablesView<'_>) -> bool {
+    match origin {
+        Origin::Wire => view.ipsec.has_policies() || view.ipsec.has_sas(),
+        Origin::Opened => true,
+        Origin::Sealed => false,
+    }
+}
+
+fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
+    let is_ip6 = packet.l3().first().is_some_and(|byte| byte >> 4 == 6);
+    if is_ip6 {
+        join_extensions(packet);
+    }
+    let kind = packet.hop.map_or(AdjacencyKind::NoRoute, |a| a.kind());
+    let flow = Flow::of(packet.ip_bytes());
+    let refused = match (kind, flow) {
+        (AdjacencyKind::Local | AdjacencyKind::Broadcast, Some(flow)) => {
+            match to_router(packet, &flow, is_ip6, view) {
+                ToRouter::Sa(verdict) => return verdict,
+                ToRouter::Ike => None,
+                ToRouter::Other => arrived(packet, &flow, PolicyDirection::In, view).err(),
+            }
+        }
+        (AdjacencyKind::Forward | AdjacencyKind::Glean | AdjacencyKind::Kernel, Some(flow)) => {
+            match arrived(packet, &flow, PolicyDirection::Fwd, view) {
+                Ok(()) => match leaves(packet, &flow, is_ip6, view) {
+                    Some(verdict) => return verdict,
+                    None => None,
+                },
+                Err(reason) => Some(reason),
+            }
+        }
+        // Lost, or answered by the kernel, either way.
+        _ => None,
+    };
+    match (refused, is_ip6) {
+        (Some(reason), _) => Verdict::Drop(reason),
+        (None, false) => onward(ip4_lookup::onward(packet), Lane::Ip4Rewrite),
+        (None, true) => onward(ip6_lookup::onward(packet), Lane::Ip6Rewrite),
+    }
+}
+
+/// What the lookup would have said; its next lane is not ours.
+#[inline]
+fn onward(verdict: Verdict, next: Lane) -> Verdict {
+    match verdict {
+        Verdict::Next => Verdict::Lane(next),
+        verdict => verdict,
+    }
+}
+
+/// What a packet for the router is to IPsec.
+enum ToRouter {
+    /// Protected, or made to keep a NAT's memory alive.
+    Sa(Verdict),
+    /// IKE: exempt from all policies.
+    Ike,
+    /// Anything else.
+    Other,
+}
+
+/// Finds the SA that a packet for the router names.
+fn to_router(
+    packet: &mut Packet<'_>,
+    flow: &Flow,
+    is_ip6: bool,
+    view: &TablesView<'_>,
+) -> ToRouter {
+    let upper = match upper(packet, is_ip6) {
+        Some((protocol, bytes)) if protocol == flow.proto => bytes,
+        _ => &[],
+    };
+    let (protocol, spi) = match (flow.proto, flow.ports) {
+        (ip::ESP, _) => (Protocol::Esp, upper.first_chunk()),
+        (ip::AH, _) => (Protocol::Ah, upper.get(4..).and_then(<[u8]>::first_chunk)),
+        (ip::UDP, Some((_, port::IKE))) => return ToRouter::Ike,
+        (ip::UDP, Some((_, port::IKE_NAT))) => {
+            match upper.get(udp::HEADER_LEN_BYTES..).unwrap_or(&[]) {
+                [0xff] => return ToRouter::Sa(Verdict::Drop(DropReason::IpsecKeepalive)),
+                // RFC 3948 2.2
+                [0, 0, 0, 0, ..] => return ToRouter::Ike,
+                data => (Protocol::Esp, data.first_chunk()),
+            }
+        }
+        _ => return ToRouter::Other,
+    };
+    let sa = spi.map(|spi| u32::from_be_bytes(*spi)).and_then(|spi| {
+        let (ipsec, vrf) = (view.ipsec, packet.arrival.vrf);
+        ipsec.find_sa(view.guard, protocol, spi, flow.dst, vrf)
+    });
+    ToRouter::Sa(match sa {
+        Some(sa) if sa.spec().direction == Direction::In => {
+            packet.hand_to_ipsec();
+            Verdict::Open(sa.id())
+        }
+        _ => Verdict::Drop(DropReason::IpsecNoSa),
+    })
+}
+
+/// The upper-layer protocol and its bytes.
+fn upper<'p>(packet: &'p Packet<'_>, is_ip6: bool) -> Option<(u8, &'p [u8])> {
+    let bytes = packet.ip_bytes();
+    if is_ip6 {
+        let (next, rest) = (packet.ip6().next_header(), bytes.get(IP6_LEN..)?);
+        return match walk(next, rest) {
+            // To a walk it is a header on the way; to us it is where the way ends.
+            _ if next == ip::AH => Some((next, rest)),
+            Walk::Upper {
+                protocol,
+                offset_bytes,
+                ..
+            } => Some((protocol, rest.get(offset_bytes..)?)),
+            Walk::LaterFragment { .. } | Walk::Truncated | Walk::TooMany => None,
+        };
+    }
+    let header = packet.ip4();
+    let upper = bytes.get(header.header_len_bytes()..)?;
+    // A later fragment has no upper header; the SA will refuse the first one, too.
+    (!header.is_later_fragment()).then_some((header.protocol(), upper))
+}
+
+/// Whether a packet arrived as the policy of its direction wants it.
+fn arrived(
+    packet: &Packet<'_>,
+    flow: &Flow,
+    direction: PolicyDirection,
+    view: &TablesView<'_>,
+) -> Result<(), DropReason> {
+    let by = packet
+        .opened_by
+        .and_then(|id| view.ipsec.sa(view.guard, id));
+    if packet.opened_by.is_some() && by.is_none() {
+        // Its SA was deleted a moment ago; what it said cannot be compared any more.
+        return Err(DropReason::PolicyMismatch);
+    }
+    let rule = rule(packet, flow, direction, by, view);
+    match (rule.map(|rule| rule.spec().action), by) {
+        (None, None) | (Some(Action::Bypass), None) => Ok(()),
+        // As Linux: who sends by a tunnel must be expected there.
+        (None, Some(sa)) if !is_transport(sa) => Err(DropReason::PolicyMissing),
+        (Some(Action::Bypass), Some(sa)) if !is_transport(sa) => Err(DropReason::PolicyMismatch),
+        (None | Some(Action::Bypass), Some(_)) => Ok(()),
+        (Some(Action::Discard), _) => Err(DropReason::PolicyDiscard),
+        (Some(Action::Protect { optional, .. }), None) => match optional {
+            true => Ok(()),
+            false => Err(DropReason::PolicyUnprotected),
+        },
+        (
+            Some(Action::Protect {
+                reqid,
+                protocol,
+                mode,
+                ..
+            }),
+            Some(sa),
+        ) => {
+            let spec = sa.spec();
+            let fits = spec.protocol == protocol
+                && spec.mode == mode
+                && (reqid == 0 || spec.reqid == reqid);
+            fits.then_some(()).ok_or(DropReason::PolicyMismatch)
+        }
+    }
+}
+
+#[inline]
+fn is_transport(sa: &Sa<Session>) -> bool {
+    sa.spec().mode == ironlane_ipsec::Mode::Transport
+}
+
+/// The policy of a packet, which is noted as used.
+#[inline]
+fn rule<'q>(
+    packet: &Packet<'_>,
+    flow: &Flow,
+    direction: PolicyDirection,
+    by: Option<&Sa<Session>>,
+    view: &TablesView<'q>,
+) -> Option<&'q Rule> {
+    let (if_id, mark) = by.map_or((0, 0), |sa| (sa.spec().if_id, sa.spec().mark.value));
+    let rule =
+        view.ipsec
+            .find_policy(view.guard, packet.arrival.vrf, direction, flow, if_id, mark)?;
+    rule.touch(view.now_s());
+    Some(rule)
+}
+
+/// What the outbound policy says of a packet that would be forwarded; `None`: it may pass in clear,
+/// or somebody else has to judge it before.
+fn leaves(
+    packet: &mut Packet<'_>,
+    flow: &Flow,
+    is_ip6: bool,
+    view: &TablesView<'_>,
+) -> Option<Verdict> {
+    let rule = rule(packet, flow, PolicyDirection::Out, None, view)?;
+    match rule.spec().action {
+        Action::Bypass => return None,
+        Action::Discard => return Some(Verdict::Drop(DropReason::PolicyDiscard)),
+        Action::Protect { .. } => {}
+    }
+    // None of these is forwarded without the kernel, whose packets meet the policies again.
+    if packet.has(Info::TTL | Info::GROUP_FRAME | Info::LINK_LOCAL)
+        || packet.has(Info::OPTIONS) && needs_kernel(packet, is_ip6)
+    {
+        return None;
+    }
+    let Some(sa) = rule.sa() else {
+        return Some(no_sa(rule, flow, view));
+    };
+    let l3 = usize::from(packet.info.l3);
+    let bytes = packet.mbuf.data_mut().get_mut(l3..);
+    // RFC 4301 5.1.2: a packet that is forwarded has a hop less inside.
+    match is_ip6 {
+        false => bytes.and_then(Ip4Mut::new)?.lower_ttl(),
+        true => bytes.and_then(Ip6Mut::new)?.lower_hop_limit(),
+    }
+    packet.hand_to_ipsec();
+    Some(Verdict::Seal(sa))
+}
+
+/// Options that more than forwarding is to be done for.
+fn needs_kernel(packet: &Packet<'_>, is_ip6: bool) -> bool {
+    let bytes = packet.ip_bytes();
+    match is_ip6 {
+        false => {
+            let end = packet.ip4().header_len_bytes();
+            let options = bytes.get(IP4_LEN..end).unwrap_or(&[]);
+            !matches!(ip4_options::need(options), Ip4OptionsNeed::Nothing)
+        }
+        true => {
+            let rest = bytes.get(IP6_LEN..).unwrap_or(&[]);
+            !matches!(hop_by_hop_need(rest), HopByHopNeed::Nothing)
+        }
+    }
+}
+
+/// Loses a packet that is to be protected and cannot be yet, and asks IKE for an SA.
+fn no_sa(rule: &Rule, flow: &Flow, view: &TablesView<'_>) -> Verdict {
+    if rule.wants_acquire(view.now_s()) {
+        view.ipsec.events().push(Event::Acquire {
+            policy: rule.id(),
+            flow: *flow,
+        });
+    }
+    Verdict::Drop(DropReason::PolicyNoSa)
+}
