@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""How long the first datagram after silence takes through the box, and what the box does in silence.
+
+usage: idle.py first FROM_NS TO_NS ADDRESS CPU COUNT SILENCE_S    one datagram after each silence
+       idle.py share PID SECONDS                                  CPU time of the daemon's threads
+
+`first` sends from FROM_NS to ADDRESS in TO_NS: the clock runs from before the send call until the
+kernel's receive stamp at the other end, so neither this program's own waking nor its reading
+counts. It keeps to the first CPU, since a host is another machine. After each datagram, and as
+long a silence, it measures what the machine itself needs to wake a thread on CPU, the lcore's: a bare
+process there that waits for an eventfd. A datagram that does not arrive ends it. `share` counts what
+the scheduler gave to each thread. Each prints one JSON line.
+"""
+
+import ctypes
+import json
+import os
+import random
+import select
+import socket
+import struct
+import sys
+import time
+
+PORT = 9
+SO_TIMESTAMPNS = 35
+CLONE_NEWNET = 0x40000000
+
+
+def within(namespace, make):
+    """What make() returns when called inside a network namespace; sockets stay there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/self/ns/net") as home, open(f"/run/netns/{namespace}") as there:
+        if libc.setns(there.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"setns {namespace}")
+        try:
+            return make()
+        finally:
+            libc.setns(home.fileno(), CLONE_NEWNET)
+
+
+def receiver(family, address):
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    s.bind((address, PORT))
+    return s
+
+
+def stamp(s, wanted):
+    """The receive stamp, in seconds, of the datagram that says `wanted`."""
+    while select.select([s], [], [], 2)[0]:
+        data, ancillary, _, _ = s.recvmsg(64, 64)
+        if data == wanted:
+            return next(seconds + nanoseconds / 1e9 for level, kind, value in ancillary
+                        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS)
+                        for seconds, nanoseconds in [struct.unpack("qq", value[:16])])
+    raise SystemExit(f"{wanted.decode()} did not arrive within 2 s")
+
+
+def sleeper(cpu):
+    """Starts a process on `cpu` that, woken by the eventfd, writes to the pipe at what time: both."""
+    wake = os.eventfd(0)
+    answer, back = os.pipe()
+    if os.fork() == 0:
+        os.sched_setaffinity(0, {cpu})
+        parent = os.getppid()
+        while os.getppid() == parent:
+            if select.select([wake], [], [], 1)[0]:
+                os.write(back, struct.pack("d", time.clock_gettime(time.CLOCK_REALTIME)))
+                os.eventfd_read(wake)
+        os._exit(0)
+    return wake, answer
+
+
+def percentiles(samples):
+    samples = sorted(samples)
+    at = lambda share: round(samples[min(len(samples) - 1, int(share * len(samples)))], 1)
+    return {"p50_us": at(0.5), "p90_us": at(0.9), "p99_us": at(0.99), "max_us": at(1)}
+
+
+def first(from_ns, to_ns, address, cpu, count, silence):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    at_end = within(to_ns, lambda: receiver(family, address))
+    sender = within(from_ns, lambda: socket.socket(family, socket.SOCK_DGRAM))
+    sender.connect((address, PORT))
+    wake, answer = sleeper(cpu)
+    # Not in step with any timer.
+    be_silent = lambda: time.sleep(silence * random.uniform(1, 1.2))
+    datagrams, wakes = [], []
+    for turn in range(count + 1):
+        be_silent()
+        words = b"datagram %d" % turn
+        before = time.clock_gettime(time.CLOCK_REALTIME)
+        sender.send(words)
+        datagrams.append(1e6 * (stamp(at_end, words) - before))
+        be_silent()
+        before = time.clock_gettime(time.CLOCK_REALTIME)
+        os.eventfd_write(wake, 1)
+        wakes.append(1e6 * (struct.unpack("d", os.read(answer, 8))[0] - before))
+    # The very first ones may have had to resolve neighbours, and to start.
+    print(json.dumps({"samples": count, **percentiles(datagrams[1:]), "bare_wake": percentiles(wakes[1:])}))
+
+
+def times(pid):
+    """CPU seconds so far, by thread: {id: (name, seconds)}. From the scheduler, in nanoseconds."""
+    found = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm") as name, open(f"/proc/{pid}/task/{task}/schedstat") as spent:
+            found[task] = (name.read().strip(), int(spent.read().split()[0]) / 1e9)
+    return found
+
+
+def share(pid, seconds):
+    before, start = times(pid), time.monotonic()
+    time.sleep(seconds)
+    after, passed = times(pid), time.monotonic() - start
+    by_thread = {}
+    for task, (name, spent) in after.items():
+        spent -= before.get(task, (name, 0))[1]
+        by_thread[name] = by_thread.get(name, 0) + 100 * spent / passed
+    by_thread = {name: round(percent, 3) for name, percent in sorted(by_thread.items(), key=lambda i: -i[1])}
+    lcore = max((percent for name, percent in by_thread.items() if name.startswith("lcore-")), default=None)
+    print(json.dumps({"seconds": round(passed, 1), "lcore_percent": lcore,
+                      "daemon_percent": round(sum(by_thread.values()), 3), "threads": by_thread}))
+
+
+def main():
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    what, *arguments = sys.argv[1:]
+    if what == "first":
+        from_ns, to_ns, address, cpu, count, silence = arguments
+        first(from_ns, to_ns, address, int(cpu), int(count), float(silence))
+    else:
+        pid, seconds = arguments
+        share(pid, float(seconds))
+
+
+main()
