@@ -5,7 +5,7 @@ DEVICE   ?= net_tap
 KEEP     ?= 0
 PREFIX   ?= /usr/local
 CARGO    ?= cargo
-BENCH_PARTS = forward|latency|scale|lookup|routes
+BENCH_PARTS = forward|latency|idle|scale|lookup|routes
 # rustup's cargo, for shells that do not have it in PATH; a system's own comes first.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 

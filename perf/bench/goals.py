@@ -67,3 +67,11 @@ def lcores(rates, taken):
         else:
             why += f": others took {taken:.0f} % of them"
     return [Goal("scale", words, ratio, 1.95, why=why)]
+
+
+def idle(share, first):
+    """`share`: of a core, in percent, by idle.py; `first`: figures of the first packets by family."""
+    goals = [Goal("idle", "an idle router: share of a core", share and share["daemon_percent"], 5, at_most=True, unit=" %")]
+    for family, row in first.items():
+        goals.append(Goal("idle", f"first {family} packet after silence, 99th percentile", row["p99_us"], 200, at_most=True, unit=" us"))
+    return goals
