@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use ironlane_fib::VrfId;
 
-use crate::{Mark, Mode, PolicyId, Protocol, SaId, Selector};
+use crate::{Mark, Mode, PolicyId, Protocol, SaId, SaSpec, Selector};
 
 /// Which packets a policy is asked about, as XFRM has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,6 +98,36 @@ impl PolicySpec {
             (direction, priority, if_id, mark, vrf)
         };
         place(self) == place(other) && self.selector == other.selector
+    }
+}
+
+/// Whether a packet that arrived may pass: `policy` is the one of [`PolicyDirection::In`] or
+/// [`PolicyDirection::Fwd`] that it meets, `sa` the SA that it came by, if it was protected (RFC 4301
+/// 5.2, step 4). What came out of a tunnel needs a policy that asks for it.
+///
+/// ```
+/// use ironlane_ipsec::{Action, PolicyDirection, PolicySpec, Selector, admits};
+///
+/// let all = Selector::between("::/0".parse()?, "::/0".parse()?);
+/// let discard = PolicySpec::new(PolicyDirection::In, all, Action::Discard);
+/// assert!(admits(None, None) && !admits(Some(&discard), None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[inline]
+pub fn admits(policy: Option<&PolicySpec>, sa: Option<&SaSpec>) -> bool {
+    match (policy.map(|spec| spec.action), sa) {
+        (Some(Action::Discard), _) => false,
+        (None | Some(Action::Bypass), sa) => sa.is_none_or(|sa| sa.mode == Mode::Transport),
+        (Some(Action::Protect { optional, .. }), None) => optional,
+        (
+            Some(Action::Protect {
+                reqid,
+                protocol,
+                mode,
+                ..
+            }),
+            Some(sa),
+        ) => (reqid == 0 || reqid == sa.reqid) && protocol == sa.protocol && mode == sa.mode,
     }
 }
 

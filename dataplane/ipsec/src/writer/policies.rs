@@ -1,10 +1,14 @@
 //! Adding and deleting policies, and binding them to SAs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 
+use ironlane_fib::VrfId;
+use ironlane_rcu::primitive::Arc;
+
 use super::Writer;
-use crate::spd::Spd;
+use crate::index::Entries;
+use crate::spd::{Key, Shape, Spd, Tuple};
 use crate::{Action, IpsecError, Policy, PolicyDirection, PolicyId, PolicySpec, SaId};
 
 /// What the writer knows about policies.
@@ -17,6 +21,23 @@ pub(super) struct Books {
     added: u64,
     /// Which policies an SA is bound to.
     bound: HashMap<SaId, Vec<PolicyId>>,
+    tuples: HashMap<(VrfId, PolicyDirection), Vec<TupleBook>>,
+    /// A copy of what is published.
+    spd: Spd,
+}
+
+/// The writer's side of a [`Tuple`].
+struct TupleBook {
+    shape: Shape,
+    entries: Entries,
+    ranks: BTreeSet<u64>,
+}
+
+/// Which tuple a policy is in, and under which hash.
+fn place_of(spec: &PolicySpec) -> (Shape, u64) {
+    let shape = Shape::of(&spec.selector);
+    let hash = shape.hash(&Key::of_policy(spec));
+    (shape, hash.expect("a policy matches its own shape"))
 }
 
 impl<S: Send + Sync + 'static> Writer<S> {
@@ -28,8 +49,8 @@ impl<S: Send + Sync + 'static> Writer<S> {
         if let Some(fault) = spec.selector.fault() {
             return Err(IpsecError::BadPolicy(fault.to_string()));
         }
-        if let Some(other) = self.policies().find(|policy| policy.spec().is_like(&spec)) {
-            return Err(IpsecError::PolicyExists(other.id()));
+        if let Some(other) = self.find_like(&spec) {
+            return Err(IpsecError::PolicyExists(other));
         }
         let (index, generation) =
             self.policy_ids
@@ -47,10 +68,12 @@ impl<S: Send + Sync + 'static> Writer<S> {
         }
         books.policies[id.index()] = Some(policy.clone());
         books.count += 1;
+        let published = Some(Box::new(policy.clone()));
         self.ipsec
             .policies
-            .set(id.index(), Some(Box::new(policy)), &mut self.retirer);
-        self.publish_spd();
+            .set(id.index(), published, &mut self.retirer);
+        self.enter(&policy);
+        self.note_policy_count();
         Ok(id)
     }
 
@@ -60,9 +83,10 @@ impl<S: Send + Sync + 'static> Writer<S> {
     /// [`IpsecError::NoSuchPolicy`].
     pub fn del_policy(&mut self, id: PolicyId) -> Result<(), IpsecError> {
         self.bind(id, None)?;
-        self.policies.policies[id.index()] = None;
+        let policy = self.policies.policies[id.index()].take();
         self.policies.count -= 1;
-        self.publish_spd();
+        self.leave(&policy.expect("bound to nothing a moment ago"));
+        self.note_policy_count();
         self.ipsec.policies.set(id.index(), None, &mut self.retirer);
         self.policy_ids.give(id.index() as u32, &mut self.retirer);
         Ok(())
@@ -136,18 +160,86 @@ impl<S: Send + Sync + 'static> Writer<S> {
         }
     }
 
-    fn publish_spd(&mut self) {
-        let mut policies: Vec<_> = self.policies().collect();
-        policies.sort_by_key(|policy| policy.rank);
-        let mut spd = Spd::default();
-        for policy in policies {
-            let key = (policy.spec().vrf, policy.spec().direction);
-            match spd.lists.iter_mut().find(|(other, _)| *other == key) {
-                Some((_, list)) => list.push(policy.id()),
-                None => spd.lists.push((key, vec![policy.id()])),
-            }
+    fn find_like(&self, spec: &PolicySpec) -> Option<PolicyId> {
+        let (shape, hash) = place_of(spec);
+        let books = self.policies.tuples.get(&(spec.vrf, spec.direction))?;
+        let book = books.iter().find(|book| book.shape == shape)?;
+        book.entries.find(hash).map(PolicyId::from_raw).find(|&id| {
+            self.policy(id)
+                .is_ok_and(|other| other.spec().is_like(spec))
+        })
+    }
+
+    /// Puts a policy, whose slot is filled, where lcores look.
+    fn enter(&mut self, policy: &Policy) {
+        let spec = policy.spec();
+        let (shape, hash) = place_of(spec);
+        let place = (spec.vrf, spec.direction);
+        let books = self.policies.tuples.entry(place).or_default();
+        let at = books
+            .iter()
+            .position(|book| book.shape == shape)
+            .unwrap_or_else(|| {
+                books.push(TupleBook {
+                    shape,
+                    entries: Entries::new(self.ipsec.domain()),
+                    ranks: BTreeSet::new(),
+                });
+                books.len() - 1
+            });
+        let book = &mut books[at];
+        let best = book.ranks.first().copied();
+        book.ranks.insert(policy.rank);
+        book.entries
+            .insert(hash, policy.id().raw(), &mut self.retirer);
+        // Until the list is published as well, a search may end before this tuple, as it did before.
+        if best.is_none_or(|best| policy.rank < best) {
+            self.publish_tuples(place);
         }
-        self.ipsec.spd.swap(Box::new(spd), &mut self.retirer);
+    }
+
+    /// Takes a policy from where lcores look; its slot is emptied afterwards.
+    fn leave(&mut self, policy: &Policy) {
+        let spec = policy.spec();
+        let (shape, hash) = place_of(spec);
+        let place = (spec.vrf, spec.direction);
+        let Some(books) = self.policies.tuples.get_mut(&place) else {
+            return;
+        };
+        let Some(at) = books.iter().position(|book| book.shape == shape) else {
+            return;
+        };
+        let book = &mut books[at];
+        book.entries.remove(hash, policy.id().raw());
+        let was_best = book.ranks.first() == Some(&policy.rank);
+        book.ranks.remove(&policy.rank);
+        if book.ranks.is_empty() {
+            books.swap_remove(at);
+        }
+        if was_best {
+            self.publish_tuples(place);
+        }
+    }
+
+    fn publish_tuples(&mut self, place: (VrfId, PolicyDirection)) {
+        let Books { tuples, spd, .. } = &mut self.policies;
+        let books = tuples.get(&place).map_or(&[][..], Vec::as_slice);
+        let mut list: Vec<_> = books
+            .iter()
+            .map(|book| Tuple {
+                shape: book.shape,
+                best: *book.ranks.first().expect("an empty tuple is removed"),
+                index: Arc::clone(book.entries.index()),
+            })
+            .collect();
+        list.sort_by_key(|tuple| tuple.best);
+        spd.set(place.0, place.1, list.into());
+        self.ipsec
+            .spd
+            .swap(Box::new(spd.clone()), &mut self.retirer);
+    }
+
+    fn note_policy_count(&self) {
         // Relaxed: see `Ipsec::has_policies`.
         self.ipsec
             .policy_count
