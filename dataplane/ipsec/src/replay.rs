@@ -1,5 +1,8 @@
 //! Anti-replay (RFC 4303 3.4.3, appendix A2): which sequence numbers were seen.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The smallest window, in packets (RFC 4303 3.4.3).

@@ -1,4 +1,5 @@
 //! Two ends of an SA, packets to send between them, and all algorithms.
+#![allow(dead_code)] // each test uses its part
 
 use std::net::IpAddr;
 use std::sync::Arc;
