@@ -307,8 +307,8 @@ pub(crate) const NO_ROUTE_ROW: u16 = 0;
 /// let word = nexthops.word(NexthopIndex::NONE);
 /// assert_eq!(nexthops.egress(word).port(), adjacency.port());
 /// let mut words = [SlotWord::EMPTY; 2];
-/// assert!(nexthops.words(&[NexthopIndex::NONE; 2], &mut words).is_none(), "not in use");
-/// assert_eq!(words, [word; 2]);
+/// let common = nexthops.words(&[NexthopIndex::NONE; 2], &mut words);
+/// assert_eq!((words, common), ([word; 2], Some((nexthops.egress(word), false))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy)]
@@ -347,15 +347,21 @@ impl<'q> BurstNexthops<'q> {
     }
 
     /// The words of slots, as many as there is room for, and what they have in common if all are
-    /// adjacencies of one row with the mark of use. Lcores; loads that do not wait for each other.
+    /// adjacencies of one row: that, and whether all have the mark of use. Lcores; loads that do not
+    /// wait for each other.
     #[inline]
-    pub fn words(&self, indexes: &[NexthopIndex], words: &mut [SlotWord]) -> Option<Egress> {
+    pub fn words(
+        &self,
+        indexes: &[NexthopIndex],
+        words: &mut [SlotWord],
+    ) -> Option<(Egress, bool)> {
         let mut common = word::Common::default();
         for (word, &index) in words.iter_mut().zip(indexes) {
             *word = self.word(index);
             common.add(*word);
         }
-        common.one_row_in_use().map(|word| self.egress(word))
+        let word = common.one_row()?;
+        Some((self.egress(word), word.is_used()))
     }
 
     /// What an adjacency has in common with others. Of a word that is none: of any adjacency.

@@ -338,12 +338,17 @@ fn forward<F: Family>(
     let common = nexthops.words(&list.answers[..count], &mut list.slots[..count]);
     match common {
         // Neighbours behind one port, as nearly always: what is asked of each packet is asked once.
-        Some(egress)
+        Some((egress, in_use))
             if egress.port() != except && list.longest(count) <= egress.forwards_up_to() =>
         {
             for (place, word, slot) in list.hops(count) {
                 if let Some(mbuf) = packets.get_mut(usize::from(place)) {
                     rewrite::<F>(mbuf, word, slot, egress);
+                }
+            }
+            if !in_use {
+                for &answer in &list.answers[..count] {
+                    nexthops.mark_used(answer);
                 }
             }
             if count == packets.len() {
@@ -359,7 +364,7 @@ fn forward<F: Family>(
     }
 }
 
-/// As [`forward`], for nexthops that differ in port or rules, are groups, or not in use yet.
+/// As [`forward`], for nexthops that differ in port or rules, are groups, or not to be forwarded to.
 #[inline(never)]
 fn one_by_one<F: Family>(
     packets: &mut [Mbuf],

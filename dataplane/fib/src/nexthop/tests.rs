@@ -91,6 +91,38 @@ fn a_word_and_its_row_are_the_header() {
 }
 
 #[test]
+fn words_tell_what_all_have_in_common() {
+    let mut setup = Setup::new();
+    let neighbour =
+        |last, port| Adjacency::forward(PortId(port), 1500, [2, 0, 0, 0, 0, last], [4; 6]);
+    let mut add = |hop: Nexthop| setup.writer.add_nexthop(hop).expect("room");
+    let one = add(neighbour(1, 1).into());
+    let other = add(neighbour(2, 1).into());
+    let elsewhere = add(neighbour(3, 2).into());
+    let member = crate::Member {
+        nexthop: one,
+        weight: 1,
+    };
+    let group = add(Group::new(&[member]).expect("one member").into());
+    let nothing = NexthopIndex::from_low_bits(7);
+    setup.look(|nexthops| {
+        let mut words = [SlotWord::EMPTY; 2];
+        let mut of = |indexes: [NexthopIndex; 2]| nexthops.words(&indexes, &mut words);
+        let egress = Egress::of(&neighbour(1, 1));
+        assert_eq!(of([one, other]), Some((egress, false)));
+        nexthops.mark_used(one);
+        assert_eq!(of([one, other]), Some((egress, false)), "not all");
+        nexthops.mark_used(other);
+        assert_eq!(of([one, other]), Some((egress, true)));
+        for unlike in [elsewhere, group, nothing, NexthopIndex::NONE] {
+            assert_eq!(of([one, unlike]), None, "{unlike}");
+        }
+        assert_eq!(of([group, group]), None);
+        assert_eq!(of([nothing, nothing]), None);
+    });
+}
+
+#[test]
 fn another_nexthop_has_a_fresh_policer() {
     let mut setup = Setup::new();
     let glean = Adjacency::glean(PortId(1), 1500);

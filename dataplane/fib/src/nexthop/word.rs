@@ -82,12 +82,12 @@ impl Common {
         self.any |= word;
     }
 
-    /// Any of them, if all are adjacencies in use of one row.
+    /// If all are adjacencies of one row: a word of that row, with the mark of use if all have it.
     #[inline]
-    pub(super) fn one_row_in_use(self) -> Option<SlotWord> {
-        let same = (self.all ^ self.any) >> MAC_BITS == 0;
-        let in_use = self.all & (ADJACENCY | USED) == ADJACENCY | USED;
-        (same && in_use).then_some(SlotWord(self.all))
+    pub(super) fn one_row(self) -> Option<SlotWord> {
+        let differ = (self.all ^ self.any) & !USED;
+        let same = differ >> MAC_BITS == 0 && self.all & ADJACENCY != 0;
+        same.then_some(SlotWord(self.all))
     }
 }
 
