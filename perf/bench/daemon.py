@@ -16,7 +16,8 @@ import peers
 import rig
 
 SINK_MAC = "02:00:00:00:01:01"
-PCAP_SINK_MAC = "02:70:63:61:70:01"  # which the second pcap port of a process has, and keeps
+# What the first and the second pcap port of a process have, and keep.
+PCAP_SINK_MACS = ["02:70:63:61:70:00", "02:70:63:61:70:01"]
 CONFIG = """\
 [daemon]
 socket = "{folder}/socket"
@@ -32,6 +33,8 @@ cpus = {cpu}
 [[port]]
 name = "source"
 device = "{source}"
+rx_queues = 1
+tx_queues = 1
 addresses = ["192.0.2.1/24", "2001:db8:0:1::1/64"]
 [[port]]
 name = "sink"
@@ -44,16 +47,18 @@ BAD_FRAMES = {"ip4_bad_checksum", "ip6_truncated", "eth_unknown_vlan"}
 
 
 class Daemon:
-    def __init__(self, scene, pcap, sink, mac, log):
+    """`frames`: how many the source holds for itself; `mac`: of the sink, if it can have one given."""
+
+    def __init__(self, frames, source, sink, mac, log):
         self.log = log
         self.netns = f"ironlane-bench-{os.getpid()}"
         self.folder = tempfile.mkdtemp(prefix="ironlane-bench-")
         self.child = None
-        mbufs = scene["frames"] + 24 * 1024
+        mbufs = frames + 24 * 1024
         with open(os.path.join(self.folder, "config.toml"), "w") as file:
             file.write(CONFIG.format(
                 folder=self.folder, netns=self.netns, cpu=rig.WORKER, mbufs=mbufs, memory_mib=192 + mbufs * 5 // 2048,
-                source=f"net_pcap0,rx_pcap={pcap},infinite_rx=1", sink=sink, mac=f'mac = "{mac}"' if mac else ""))
+                source=source, sink=sink, mac=f'mac = "{mac}"' if mac else ""))
 
     def __enter__(self):
         try:
@@ -128,6 +133,34 @@ class Daemon:
             "dropped": sum(port["dropped_packets"] for port in both), "punted": sum(port["punted_packets"] for port in both)}
 
 
+    def reading(self, shares, frames, seconds):
+        """Counts for so long. `shares`: of packets that must meet each fate; `frames`: how many there are before they
+        repeat."""
+        time.sleep(0.5)
+        self.ask("stats", "clear")
+        noise = peers.Noise(self.child.pid)
+        begin, before = self.ports()
+        time.sleep(seconds)
+        end, after = self.ports()
+        row = noise.end()
+        drops = {row["reason"]: row["packets"] for row in self.ask("drop", "show") if row["packets"]}
+        moved = {what: after[what] - before[what] for what in after}
+        for what, share in shares.items():
+            # The frames go round: at each end of the window a round is under way.
+            wanted = share * moved["received"]
+            if abs(moved[what] - wanted) > 2 * frames + 1000:
+                raise rig.Failed(f"of {moved['received']} packets {moved[what]} were {what}, not {wanted:.0f}")
+        for reason, count in drops.items():
+            if reason not in BAD_FRAMES:
+                raise rig.Failed(f"{count} packets were dropped: {reason}")
+        row.update(mpps=moved["received"] / (end - begin) / 1e6, packets=moved["received"], seconds=end - begin, **moved)
+        return row
+
+
+def source_of(pcap):
+    return f"net_pcap0,rx_pcap={pcap},infinite_rx=1"
+
+
 def fates(verdict):
     """Shares of the fates that `ironlane-perf play --verify` counted."""
     found = re.search(r"(\d+) forwarded, (\d+) for Linux, (\d+) dropped", verdict)
@@ -145,7 +178,7 @@ def verify(scene, pcap, routes):
     """Has every frame of the scene forwarded at least once, into a file, and compares each one in it."""
     out = os.path.join(rig.WORK, "daemon.out.pcap")
     try:
-        with log_of(scene) as log, Daemon(scene, pcap, f"net_pcap1,tx_pcap={out}", None, log) as daemon:
+        with log_of(scene) as log, Daemon(scene["frames"], source_of(pcap), f"net_pcap1,tx_pcap={out}", None, log) as daemon:
             daemon.give(routes)
             daemon.set_source("up")
             until = time.monotonic() + 60
@@ -154,7 +187,7 @@ def verify(scene, pcap, routes):
                     raise rig.Failed("the daemon forwards too little to compare")
                 time.sleep(0.01)
             daemon.set_source("down")
-        return rig.perf("compare", "--scene", scene["name"], "--pcap", pcap, "--got", out, "--from-mac", PCAP_SINK_MAC,
+        return rig.perf("compare", "--scene", scene["name"], "--pcap", pcap, "--got", out, "--from-mac", PCAP_SINK_MACS[1],
                         *rig.table_arguments(scene))
     finally:
         if os.path.exists(out):
@@ -163,25 +196,7 @@ def verify(scene, pcap, routes):
 
 def measure(scene, pcap, routes, shares, seconds):
     """One reading. `shares`: of packets that must meet each fate."""
-    with log_of(scene) as log, Daemon(scene, pcap, "net_null1,no-rx=1", SINK_MAC, log) as daemon:
+    with log_of(scene) as log, Daemon(scene["frames"], source_of(pcap), "net_null1,no-rx=1", SINK_MAC, log) as daemon:
         daemon.give(routes)
         daemon.set_source("up")
-        time.sleep(0.5)
-        daemon.ask("stats", "clear")
-        noise = peers.Noise(daemon.child.pid)
-        begin, before = daemon.ports()
-        time.sleep(seconds)
-        end, after = daemon.ports()
-        row = noise.end()
-        drops = {row["reason"]: row["packets"] for row in daemon.ask("drop", "show") if row["packets"]}
-        moved = {what: after[what] - before[what] for what in after}
-        for what, share in shares.items():
-            # The frames go round: at each end of the window a round is under way.
-            wanted = share * moved["received"]
-            if abs(moved[what] - wanted) > 2 * scene["frames"] + 1000:
-                raise rig.Failed(f"of {moved['received']} packets {moved[what]} were {what}, not {wanted:.0f}")
-        for reason, count in drops.items():
-            if reason not in BAD_FRAMES:
-                raise rig.Failed(f"{count} packets were dropped: {reason}")
-        row.update(mpps=moved["received"] / (end - begin) / 1e6, packets=moved["received"], seconds=end - begin, **moved)
-        return row
+        return daemon.reading(shares, scene["frames"], seconds)

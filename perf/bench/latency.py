@@ -3,6 +3,7 @@ generator, which takes the other core."""
 import json
 import os
 
+import memif
 import report
 import rig
 import svg
@@ -93,6 +94,11 @@ def run(context, folder):
     search_rows = [[row["scene"], row["frame"] + 4, f"{row['mpps']:.3f}", f"{row['wire_gbps']:.2f}", row["trials"], row["disturbed"]] for row in searched]
     again = sum(row["thrown_away"] for line in times.values() for row in line["times"])
     trials, disturbed = (sum(line[what] for line in [*times.values(), *searched]) for what in ("trials", "disturbed"))
+    more = []
+    if not context.quick and "testpmd io" in context.have:
+        memif_rows, section = memif.run(context)
+        rows += memif_rows
+        more = [section]
     return {
         "sections": [
             ("Time through the box", "Microseconds, by the time stamp counter in each frame; load in percent of the highest rate with at most "
@@ -107,6 +113,7 @@ def run(context, folder):
              report.markdown(["family", "burst", "met", "Mpps", "cycles a packet", "line", "wait"], burst_rows), []),
             ("Highest rate without loss", "Binary search of RFC 2544 section 26.1; frame lengths with FCS; Gbit/s as on a wire, with preamble and gap. "
              "The generator on one core bounds it, too.", report.markdown(["scene", "frame", "Mpps", "Gbit/s", "trials", "disturbed"], search_rows), []),
+            *more,
         ],
         "goals": [], "data": {"rows": rows},
     }

@@ -120,10 +120,10 @@ class Grout:
         return (before + time.monotonic()) / 2, received, received, ports["p1"]["tx_packets"]
 
 
-def measured(counters, pid, child, seconds, slack):
+def measured(counters, pid, child, seconds, slack, patience=240):
     """Two readings. What was sent must lie between the least and the most that was received, `slack`
     (a share) apart at most."""
-    until = time.monotonic() + 240
+    until = time.monotonic() + patience
     while counters.reading()[3] == 0:
         if child.poll() is not None or time.monotonic() > until:
             raise rig.Failed("it forwards nothing")
@@ -165,26 +165,30 @@ def measure(name, pcaps, frames, routes, seconds):
             if name == "grout":
                 row = grout(pcaps, frames, routes, seconds, log)
             else:
-                row = dpdk(name, pcaps, frames, routes, seconds, log)
+                row = dpdk(name, *pcap_rig(name, pcaps), frames, routes, seconds, log)
         except rig.Failed as error:
             raise rig.Failed(f"{error} ({log_path})")
     row["name"] = name
     return row
 
 
-def dpdk(name, pcaps, frames, routes, seconds, log):
-    prefix = f"ironlane-bench-{os.getpid()}"
+def pcap_rig(name, pcaps):
+    """Devices; places of the sources among them; of the sinks."""
     # testpmd forwards between pairs of ports, so it needs a sink for each source.
-    pairs = name.startswith("testpmd")
-    devices = []
+    devices, pairs = [], name.startswith("testpmd")
     for path in pcaps:
         devices.append(f"net_pcap{len(devices)},rx_pcap={path},infinite_rx=1")
         if pairs or len(pcaps) == 1 + pcaps.index(path):
             devices.append(f"net_null{len(devices)},no-rx=1")
     sources = [place for place, device in enumerate(devices) if "pcap" in device]
-    sinks = [place for place in range(len(devices)) if place not in sources]
+    return devices, sources, [place for place in range(len(devices)) if place not in sources]
+
+
+def dpdk(name, devices, sources, sinks, frames, routes, seconds, log, feed=None):
+    """`feed`: what makes the packets, entered once the ports are there; without it they come by themselves."""
+    prefix = f"ironlane-bench-{os.getpid()}"
     eal = [f"--file-prefix={prefix}", "--no-pci", "--in-memory", *(f"--vdev={device}" for device in devices), "--"]
-    if pairs:
+    if name.startswith("testpmd"):
         command = ["dpdk-testpmd", "-l", f"{rig.MAIN},{rig.WORKER}", "--main-lcore", rig.MAIN, *eal,
                    f"--forward-mode={name.split()[1]}", "--auto-start", "--stats-period=1",
                    "--port-topology=paired", "--nb-cores=1", f"--total-num-mbufs={frames + 24 * 1024}",
@@ -198,7 +202,11 @@ def dpdk(name, pcaps, frames, routes, seconds, log):
     child = start(command, log)
     try:
         counters = Telemetry(f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2", child, sources, sinks)
-        return measured(counters, child.pid, child, seconds, 0.001)
+        if not feed:
+            return measured(counters, child.pid, child, seconds, 0.001)
+        time.sleep(1.5)  # telemetry comes before the ports are started
+        with feed:
+            return measured(counters, child.pid, child, seconds, 0.001, patience=20)
     finally:
         end(child)
         shutil.rmtree(f"/var/run/dpdk/{prefix}", ignore_errors=True)
