@@ -231,6 +231,70 @@ fn a_change_behind_a_larger_root_is_met_before_or_after() {
 }
 
 #[test]
+fn another_default_is_met_before_or_after() {
+    model(|| {
+        let mut setup = Setup::new();
+        let (one, other) = (setup.hop(1), setup.hop(2));
+        setup.route(0, 0, one);
+        setup.race(0x1000_0001, &[1, 2], move |writer| {
+            writer.insert(VRF, net(0, 0), other).expect("room");
+            writer.reclaim();
+        });
+    });
+}
+
+/// The address was of the prefix until the default was the other: it is never of the first.
+#[test]
+fn a_default_that_was_covered_is_never_met() {
+    model(|| {
+        let mut setup = Setup::new();
+        let (one, narrow, other) = (setup.hop(1), setup.hop(2), setup.hop(3));
+        setup.route(0, 0, one);
+        setup.route(0x1000_0000, 4, narrow);
+        setup.race(0x1000_0001, &[2, 3], move |writer| {
+            writer.insert(VRF, net(0, 0), other).expect("room");
+            writer.remove(VRF, net(0x1000_0000, 4));
+        });
+    });
+}
+
+/// And the other way round: what covers it comes before the default that is never met.
+#[test]
+fn a_default_that_is_covered_is_never_met() {
+    model(|| {
+        let mut setup = Setup::new();
+        let (one, narrow, other) = (setup.hop(1), setup.hop(2), setup.hop(3));
+        setup.route(0, 0, one);
+        setup.race(0x1000_0001, &[1, 2], move |writer| {
+            writer
+                .insert(VRF, net(0x1000_0000, 4), narrow)
+                .expect("room");
+            writer.insert(VRF, net(0, 0), other).expect("room");
+        });
+    });
+}
+
+#[test]
+fn blocks_of_another_form_say_the_same() {
+    model(|| {
+        let mut setup = Setup::new();
+        let (one, other) = (setup.hop(1), setup.hop(2));
+        setup.route(0x1000_0000, DEEP, one);
+        setup.route(0x2000_0000, 4, other);
+        fill(&mut setup, other);
+        setup.race(0x1000_0001, &[1], move |writer| {
+            // One too many for flat blocks; and then a change of a new block.
+            writer
+                .insert(VRF, net(0x3000_0000, 4), other)
+                .expect("room");
+            writer.reclaim();
+            let beside = 0x1000_0000 + (1 << (32 - DEEP));
+            writer.insert(VRF, net(beside, DEEP), other).expect("room");
+        });
+    });
+}
+
+#[test]
 fn a_node_is_recycled_behind_the_last_packet() {
     model(|| {
         let mut setup = Setup::new();

@@ -60,16 +60,3 @@ pub(crate) fn zeroed_slice<T: Zeroed>(len: usize) -> Box<[T]> {
 pub(crate) fn zeroed_slice<T: Zeroed>(len: usize) -> Box<[T]> {
     (0..len).map(|_| T::empty()).collect()
 }
-
-/// Asks for huge pages behind an array that is large enough for one; a hint.
-pub(crate) fn advise_huge<T>(slice: &[T]) {
-    const HUGE: usize = 2 << 20;
-    let range = slice.as_ptr_range();
-    let first = range.start.addr().next_multiple_of(HUGE);
-    let last = range.end.addr() / HUGE * HUGE;
-    if first < last && cfg!(not(any(loom, miri))) {
-        let start = range.start.cast_mut().with_addr(first).cast();
-        // SAFETY: pages of the slice and no others; the advice changes no content.
-        unsafe { libc::madvise(start, last - first, libc::MADV_HUGEPAGE) };
-    }
-}

@@ -195,6 +195,7 @@ fn ip4_answers_are_those_before_or_after() {
             "10.1.3.0/24",
             "10.1.2.2/31",
             "10.0.0.0/15",
+            "0.0.0.0/1", // too wide for a sparse root
         ],
         &[
             "10.1.2.3",
@@ -226,6 +227,7 @@ fn ip6_answers_are_those_before_or_after() {
             "2001:db8:8000::/33",
             "2001:db8:0:1::100/120",
             "2001:d00::/24",
+            "2000::/5", // too wide for a sparse root
         ],
         &[
             "2001:db8::1",

@@ -10,7 +10,7 @@ use ironlane_fib::{Adjacency, AdjacencyKind, LookupPath, NexthopIndex, Tables, V
 use ironlane_rcu::Domain;
 use naive::NaiveTable;
 
-/// The default VRF has a large root, others begin with a small one.
+/// The default VRF has a sparse root and flat blocks, others begin with a small root.
 const VRFS: [VrfId; 2] = [VrfId::DEFAULT, VrfId(7)];
 
 struct Random(u64);
@@ -51,8 +51,9 @@ fn available() -> impl Iterator<Item = LookupPath> {
     })
 }
 
-/// A table with so many routes, in all VRFs alike.
-fn check(width: u32, routes: usize) {
+/// A table with so many routes, in all VRFs alike, none shorter than `shortest`: where some are very
+/// short the default VRF has no sparse root.
+fn check(width: u32, routes: usize, shortest: usize) {
     let domain = Domain::new();
     let tables = Arc::new(Tables::new(&domain));
     let mut writer = Writer::new(Arc::clone(&tables), Arc::clone(&domain));
@@ -72,7 +73,7 @@ fn check(width: u32, routes: usize) {
     let mut naive = NaiveTable::default();
     while naive.len() < routes {
         let address = random.address(&near);
-        let len = random.below(width as usize + 1) as u8;
+        let len = (shortest + random.below(width as usize + 1 - shortest)) as u8;
         let prefix = match width {
             32 => IpNet::V4(Ipv4Net::new_assert(
                 Ipv4Addr::from((address >> 96) as u32),
@@ -124,13 +125,19 @@ fn check(width: u32, routes: usize) {
 #[test]
 fn every_path_finds_ip4_routes() {
     for routes in [0, 1, 10, 300, 1500] {
-        check(32, routes);
+        check(32, routes, 0);
+    }
+    for routes in [1, 10, 300, 2500] {
+        check(32, routes, 12);
     }
 }
 
 #[test]
 fn every_path_finds_ip6_routes() {
     for routes in [0, 1, 10, 300, 1500] {
-        check(128, routes);
+        check(128, routes, 0);
+    }
+    for routes in [1, 10, 300, 2500] {
+        check(128, routes, 16);
     }
 }

@@ -1,19 +1,16 @@
 //! Lookups with AVX-512: sixteen IPv4 or eight IPv6 addresses in a register, a burst of 64 in
-//! flight.
-//!
-//! Words and heads are read by gathers while the writer stores there. The architecture says that
-//! aligned loads of 4 and 8 bytes are single-copy atomic, and that loads are not reordered with
-//! each other; a gather is a set of such loads. Rust has no name for that, so the gathers are
-//! inline assembly: each element is an atomic load with Acquire, as in `Arena` and `Root`.
+//! flight. As soon as many lanes of IPv6 have ended, the others go on one by one, since a gather
+//! costs as much for some lanes as for all.
 #![allow(unsafe_code)] // code for certain CPUs; blocks are found by number
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::arena::Arena;
+use super::bulk::{Lanes, WINDOW};
+use super::gather::{gather_heads, gather_words, gather_words_8, gather_words_8_into};
 use super::lookup::one;
 use super::root::Root;
-use super::word::{CHILD, GUARD, UNIT};
+use super::word::{CHILD, GUARD, LEAF, UNIT};
 use crate::NexthopIndex;
 
 /// Does something for each register. Written out, since registers have no number at run time: a
@@ -32,6 +29,11 @@ macro_rules! registers {
         )*
     };
 }
+
+/// With more live lanes than this in a register of eight, on average, it pays to take all of
+/// them a level down at once; and the same where blocks are flat.
+const MANY: usize = 5;
+const MANY_FLAT: usize = 2;
 
 /// Looks up IPv4 addresses.
 ///
@@ -85,11 +87,31 @@ pub(super) unsafe fn ip6(
 ) {
     // SAFETY: by our contract.
     unsafe {
+        match root.shape().flat {
+            true => ip6_any::<true>(root, arena, addresses, answers),
+            false => ip6_any::<false>(root, arena, addresses, answers),
+        }
+    }
+}
+
+/// # Safety
+/// As of [`ip6`], and `FLAT` says whether the blocks are.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
+#[target_feature(enable = "popcnt,bmi1,bmi2")]
+unsafe fn ip6_any<const FLAT: bool>(
+    root: &Root,
+    arena: &Arena,
+    addresses: &[u128],
+    answers: &mut [NexthopIndex],
+) {
+    // SAFETY: by our contract.
+    unsafe {
         match addresses.len() {
-            8 => ip6_lanes::<1>(root, arena, addresses, answers),
-            16 => ip6_lanes::<2>(root, arena, addresses, answers),
-            32 => ip6_lanes::<4>(root, arena, addresses, answers),
-            64 => ip6_lanes::<8>(root, arena, addresses, answers),
+            8 => ip6_lanes::<1, FLAT>(root, arena, addresses, answers),
+            16 => ip6_lanes::<2, FLAT>(root, arena, addresses, answers),
+            32 => ip6_lanes::<4, FLAT>(root, arena, addresses, answers),
+            64 => ip6_lanes::<8, FLAT>(root, arena, addresses, answers),
             len => {
                 // Loads and stores of some lanes are slow where whole ones are not.
                 let mut padded = [0; 64];
@@ -98,9 +120,9 @@ pub(super) unsafe fn ip6(
                 match len {
                     0..=16 => {
                         let (some, found) = (&padded[..16], &mut found[..16]);
-                        ip6_lanes::<2>(root, arena, some, found);
+                        ip6_lanes::<2, FLAT>(root, arena, some, found);
                     }
-                    _ => ip6_lanes::<8>(root, arena, &padded, &mut found),
+                    _ => ip6_lanes::<8, FLAT>(root, arena, &padded, &mut found),
                 }
                 answers.copy_from_slice(&found[..len]);
             }
@@ -124,6 +146,7 @@ unsafe fn ip4_lanes<const N: usize>(
     let bits = root.shape().bits;
     let below = _mm_cvtsi32_si128(32 - bits as i32);
     let above = _mm_cvtsi32_si128(bits as i32);
+    let default = _mm512_set1_epi32(root.default().raw() as i32);
     let mut words = [_mm512_setzero_si512(); N];
     let mut keys = [_mm512_setzero_si512(); N];
     let mut live = [0u16; N];
@@ -134,6 +157,8 @@ unsafe fn ip4_lanes<const N: usize>(
         let place = _mm512_srl_epi32(address, below);
         // SAFETY: places of the root, as of `Root::enter`.
         words[n] = unsafe { gather_words(_mm512_setzero_si512(), u16::MAX, place, root.base()) };
+        let unwritten = _mm512_testn_epi32_mask(words[n], words[n]);
+        words[n] = _mm512_mask_mov_epi32(words[n], unwritten, default);
         keys[n] = _mm512_sll_epi32(address, above);
         live[n] = _mm512_movepi32_mask(words[n]);
         any |= live[n];
@@ -178,18 +203,18 @@ unsafe fn ip4_lanes<const N: usize>(
     }
     let target = answers.as_mut_ptr().cast::<i32>();
     for (n, word) in words.into_iter().enumerate() {
-        // SAFETY: as many answers as addresses; an index is a transparent u32, and leaves hold
-        // nothing but indexes.
-        unsafe { _mm512_storeu_epi32(target.wrapping_add(16 * n), word) };
+        let leaf = _mm512_and_si512(word, _mm512_set1_epi32(LEAF as i32));
+        // SAFETY: as many answers as addresses; an index is a transparent u32.
+        unsafe { _mm512_storeu_epi32(target.wrapping_add(16 * n), leaf) };
     }
 }
 
 /// # Safety
-/// As of [`ip4`], and there are `8 * N` addresses.
+/// As of [`ip6_any`], and there are `8 * N` addresses.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
-unsafe fn ip6_lanes<const N: usize>(
+unsafe fn ip6_lanes<const N: usize, const FLAT: bool>(
     root: &Root,
     arena: &Arena,
     addresses: &[u128],
@@ -207,10 +232,11 @@ unsafe fn ip6_lanes<const N: usize>(
     let below = _mm_cvtsi32_si128(64 - shape.bits as i32);
     // Words that lead to branching blocks are below these, as signed numbers.
     let guards = _mm256_set1_epi32((CHILD | GUARD) as i32);
+    let default = _mm256_set1_epi32(root.default().raw() as i32);
     let mut words = [_mm256_setzero_si256(); N];
     let mut keys = [_mm512_setzero_si512(); N];
     let mut live = [0u8; N];
-    let mut any = 0;
+    let mut lanes = 0u64; // all of them that are live
     registers!(n < N, {
         // SAFETY: there are `8 * N` addresses.
         let (high, low) = unsafe { load(source, n) };
@@ -221,36 +247,43 @@ unsafe fn ip6_lanes<const N: usize>(
         let bits = _mm512_mask_mov_epi64(above, main, main_above);
         // SAFETY: places of the root, as of `Root::enter`.
         words[n] = unsafe { gather_words_8(_mm512_cvtepi64_epi32(place), root.base()) };
+        let unwritten = _mm256_testn_epi32_mask(words[n], words[n]) & main;
+        words[n] = _mm256_mask_mov_epi32(words[n], unwritten, default);
         keys[n] = behind(high, low, bits);
         live[n] = _mm256_cmplt_epi32_mask(words[n], guards);
-        any |= live[n];
+        lanes |= u64::from(live[n]) << (8 * n);
     });
     let mut level = 0;
-    while any != 0 {
-        if level > 0 && level % 6 == 0 {
+    let many = if FLAT { MANY_FLAT } else { MANY };
+    while lanes.count_ones() as usize > many * N {
+        if level > 0 && level % WINDOW == 0 {
             // The keys have no more bits for a level: they get those that follow.
             registers!(n < N, {
                 // SAFETY: as above.
                 let (high, low) = unsafe { load(source, n) };
                 let main = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<61>(high), main_top);
                 let bits = _mm512_mask_mov_epi64(above, main, main_above);
-                let bits = _mm512_add_epi64(bits, _mm512_set1_epi64(6 * level));
+                let bits = _mm512_add_epi64(bits, _mm512_set1_epi64(6 * i64::from(level)));
                 keys[n] = behind(high, low, bits);
             });
         }
         level += 1;
-        any = 0;
+        lanes = 0;
         registers!(n < N, {
             if live[n] != 0 {
                 let unit = _mm256_and_si256(words[n], _mm256_set1_epi32(UNIT as i32));
-                // SAFETY: the lanes of the mask lead to blocks, loaded under the guard of our
-                // contract.
-                let head = unsafe { gather_heads(live[n], unit, arena.base()) };
-                // Of the bits that begin runs those up to the slot, counted.
                 let slot = _mm512_srli_epi64::<58>(keys[n]);
-                let shift = _mm512_sub_epi64(_mm512_set1_epi64(63), slot);
                 keys[n] = _mm512_slli_epi64::<6>(keys[n]);
-                let count = _mm512_popcnt_epi64(_mm512_sllv_epi64(head, shift));
+                let count = if FLAT {
+                    _mm512_add_epi64(slot, _mm512_set1_epi64(1))
+                } else {
+                    // SAFETY: the lanes of the mask lead to blocks, loaded under the guard of our
+                    // contract.
+                    let head = unsafe { gather_heads(live[n], unit, arena.base()) };
+                    // Of the bits that begin runs those up to the slot, counted.
+                    let shift = _mm512_sub_epi64(_mm512_set1_epi64(63), slot);
+                    _mm512_popcnt_epi64(_mm512_sllv_epi64(head, shift))
+                };
                 // The head is as long as two words; the first run is counted as 1.
                 let count = _mm512_cvtepi64_epi32(count);
                 let place = _mm256_add_epi32(_mm256_add_epi32(unit, unit), count);
@@ -258,16 +291,33 @@ unsafe fn ip6_lanes<const N: usize>(
                 // SAFETY: a word for each run, in the same blocks; offset by one word.
                 words[n] = unsafe { gather_words_8_into(words[n], live[n], place, base) };
                 live[n] = _mm256_cmplt_epi32_mask(words[n], guards);
-                any |= live[n];
+                lanes |= u64::from(live[n]) << (8 * n);
             }
         });
+    }
+    if lanes != 0 {
+        let mut rest = Lanes::new(level);
+        rest.take(lanes);
+        let (to_words, to_keys) = rest.places();
+        registers!(n < N, {
+            // SAFETY: there are as many places as lanes, and more.
+            unsafe {
+                _mm256_storeu_epi32(to_words.wrapping_add(8 * n), words[n]);
+                _mm512_storeu_epi64(to_keys.wrapping_add(8 * n), keys[n]);
+            }
+        });
+        // SAFETY: under the guard of our contract; these are what the lanes have come to.
+        unsafe { rest.descend(root, arena, addresses) };
+        // SAFETY: as above.
+        return unsafe { rest.answer(root, arena, addresses, answers) };
     }
     let target = answers.as_mut_ptr().cast::<i32>();
     let mut left = 0u64;
     registers!(n < N, {
+        let leaf = _mm256_and_si256(words[n], _mm256_set1_epi32(LEAF as i32));
         // SAFETY: as many answers as addresses; an index is a transparent u32. What is no leaf
         // is replaced below.
-        unsafe { _mm256_storeu_epi32(target.wrapping_add(8 * n), words[n]) };
+        unsafe { _mm256_storeu_epi32(target.wrapping_add(8 * n), leaf) };
         left |= u64::from(_mm256_movepi32_mask(words[n])) << (8 * n);
     });
     while left != 0 {
@@ -316,86 +366,4 @@ fn behind(high: __m512i, low: __m512i, bits: __m512i) -> __m512i {
 #[target_feature(enable = "avx512f,avx512dq")]
 fn upper(lanes: __m512i) -> __m256i {
     _mm512_extracti64x4_epi64::<1>(lanes)
-}
-
-/// Sixteen words; where the mask is 0, what was there.
-///
-/// # Safety
-/// `base` and the lanes of the mask lead to words of a root or of blocks.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn gather_words(old: __m512i, lanes: u16, place: __m512i, base: *const u32) -> __m512i {
-    let mut words = old;
-    // SAFETY: by our contract; aligned, and so atomic one by one (see above).
-    unsafe {
-        asm!(
-            "vpgatherdd {words}{{{lanes}}}, [{base} + {place}*4]",
-            words = inout(zmm_reg) words,
-            lanes = inout(kreg) lanes => _,
-            base = in(reg) base,
-            place = in(zmm_reg) place,
-            options(readonly, nostack, preserves_flags),
-        );
-    }
-    words
-}
-
-/// Eight words; where the mask is 0, what was there.
-///
-/// # Safety
-/// As of [`gather_words`].
-#[inline]
-#[target_feature(enable = "avx512f,avx512vl")]
-unsafe fn gather_words_8_into(
-    old: __m256i,
-    lanes: u8,
-    place: __m256i,
-    base: *const u32,
-) -> __m256i {
-    let mut words = old;
-    // SAFETY: by our contract; aligned, and so atomic one by one (see above).
-    unsafe {
-        asm!(
-            "vpgatherdd {words}{{{lanes}}}, [{base} + {place}*4]",
-            words = inout(ymm_reg) words,
-            lanes = inout(kreg) u16::from(lanes) => _,
-            base = in(reg) base,
-            place = in(ymm_reg) place,
-            options(readonly, nostack, preserves_flags),
-        );
-    }
-    words
-}
-
-/// Eight words.
-///
-/// # Safety
-/// As of [`gather_words`].
-#[inline]
-#[target_feature(enable = "avx512f,avx512vl")]
-unsafe fn gather_words_8(place: __m256i, base: *const u32) -> __m256i {
-    // SAFETY: by our contract.
-    unsafe { gather_words_8_into(_mm256_setzero_si256(), u8::MAX, place, base) }
-}
-
-/// Eight heads; 0 where the mask is.
-///
-/// # Safety
-/// The lanes of the mask are units of blocks, and `base` is their arena's.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn gather_heads(lanes: u8, unit: __m256i, base: *const u8) -> __m512i {
-    let mut heads = _mm512_setzero_si512();
-    // SAFETY: by our contract; aligned, and so atomic one by one (see above).
-    unsafe {
-        asm!(
-            "vpgatherdq {heads}{{{lanes}}}, [{base} + {unit}*8]",
-            heads = inout(zmm_reg) heads,
-            lanes = inout(kreg) u16::from(lanes) => _,
-            base = in(reg) base,
-            unit = in(ymm_reg) unit,
-            options(readonly, nostack, preserves_flags),
-        );
-    }
-    heads
 }

@@ -155,104 +155,169 @@ unsafe fn plain<K: Address>(
     addresses: &[K],
     answers: &mut [NexthopIndex],
 ) {
-    let mut words = [Word::NONE; LANES];
-    let mut keys = [0u64; LANES];
-    let mut lanes = [0u8; LANES];
+    let mut lanes = Lanes::new(0);
     for (lane, &address) in addresses.iter().enumerate() {
         let (word, bits) = root.enter(address);
-        words[lane % LANES] = word;
-        keys[lane % LANES] = address.behind(bits).top();
+        lanes.words[lane % LANES] = word;
+        lanes.keys[lane % LANES] = address.behind(bits).top();
     }
-    let mut live = 0;
     for lane in 0..addresses.len() {
-        let word = words[lane % LANES];
+        let word = lanes.words[lane % LANES];
         prefetch(arena, word);
-        lanes[live % LANES] = lane as u8;
-        live += usize::from(word.is_node());
+        lanes.live[lanes.count % LANES] = lane as u8;
+        lanes.count += usize::from(word.is_node());
     }
-    let mut level = 0;
-    while live > 0 {
-        if level > 0 && level % WINDOW == 0 {
-            // The keys have no more bits for a level: they get those that follow.
-            for &lane in &lanes[..live] {
-                let address = addresses[usize::from(lane)];
-                let bits = address.enter(root.shape()).1 + level * NODE_BITS;
-                keys[usize::from(lane) % LANES] = address.behind(bits).top();
+    // SAFETY: by our contract; the words were loaded under its guard.
+    unsafe {
+        lanes.descend(root, arena, addresses);
+        lanes.answer(root, arena, addresses, answers);
+    }
+}
+
+/// Addresses on their way down, one in a lane.
+pub(super) struct Lanes {
+    /// What each has found.
+    words: [Word; LANES],
+    /// What is behind the bits that led there, left-aligned.
+    keys: [u64; LANES],
+    /// Those whose word leads to a branching block; so many.
+    live: [u8; LANES],
+    count: usize,
+    /// How many levels below the root they are.
+    level: u32,
+}
+
+impl Lanes {
+    #[inline(always)]
+    pub(super) fn new(level: u32) -> Self {
+        Self {
+            words: [Word::NONE; LANES],
+            keys: [0; LANES],
+            live: [0; LANES],
+            count: 0,
+            level,
+        }
+    }
+
+    /// Where the words and keys of 64 lanes are to be written.
+    #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+    #[inline(always)]
+    pub(super) fn places(&mut self) -> (*mut i32, *mut i64) {
+        (
+            self.words.as_mut_ptr().cast(),
+            self.keys.as_mut_ptr().cast(),
+        )
+    }
+
+    /// Says which lanes are live.
+    #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+    #[inline(always)]
+    pub(super) fn take(&mut self, mut lanes: u64) {
+        while lanes != 0 {
+            self.live[self.count % LANES] = lanes.trailing_zeros() as u8;
+            self.count += 1;
+            lanes &= lanes - 1;
+        }
+    }
+
+    /// Takes all live lanes down to where they end. Lanes that end at a block that compares keep
+    /// the word that leads there.
+    ///
+    /// # Safety
+    /// Called under a guard that protects the tables; the words of the live lanes were loaded
+    /// under it, so many levels below the root, by these addresses.
+    #[inline(always)]
+    pub(super) unsafe fn descend<K: Address>(
+        &mut self,
+        root: &Root,
+        arena: &Arena,
+        addresses: &[K],
+    ) {
+        let flat = root.shape().flat;
+        while self.count > 0 {
+            if self.level > 0 && self.level.is_multiple_of(WINDOW) {
+                // The keys have no more bits for a level: they get those that follow.
+                for &lane in &self.live[..self.count] {
+                    let address = addresses[usize::from(lane)];
+                    let bits = address.enter(root.shape()).1 + self.level * NODE_BITS;
+                    self.keys[usize::from(lane) % LANES] = address.behind(bits).top();
+                }
+            }
+            self.level += 1;
+            let mut deeper = 0;
+            for turn in 0..self.count {
+                let lane = usize::from(self.live[turn % LANES]) % LANES;
+                let (unit, key) = (self.words[lane].unit(), self.keys[lane]);
+                let slot = key >> (64 - NODE_BITS);
+                let place = if flat {
+                    slot as usize
+                } else {
+                    // SAFETY: the word leads to a block and was loaded under the guard of our
+                    // contract.
+                    let head = unsafe { arena.head(unit) };
+                    // The first slot begins a run, so that the count is 1 or more.
+                    (head << (63 - slot)).count_ones() as usize - 1
+                };
+                // SAFETY: as above; there is a word for each run, or for each slot.
+                let word = unsafe { arena.word(unit, place) };
+                prefetch(arena, word);
+                self.words[lane] = word;
+                self.keys[lane] = key << NODE_BITS;
+                self.live[deeper % LANES] = lane as u8;
+                deeper += usize::from(word.is_node());
+            }
+            self.count = deeper;
+        }
+    }
+
+    /// Writes what the lanes have found; those that ended at a block that compares are looked up
+    /// one by one.
+    ///
+    /// # Safety
+    /// As of [`descend`](Self::descend); as many answers as addresses.
+    #[inline(always)]
+    pub(super) unsafe fn answer<K: Address>(
+        &self,
+        root: &Root,
+        arena: &Arena,
+        addresses: &[K],
+        answers: &mut [NexthopIndex],
+    ) {
+        let mut all_leaves = true;
+        for (answer, word) in answers.iter_mut().zip(&self.words) {
+            *answer = word.nexthop();
+            all_leaves &= word.is_leaf();
+        }
+        if K::GUARDS && !all_leaves {
+            let lanes = addresses.iter().zip(answers).zip(&self.words);
+            for ((address, answer), _) in lanes.filter(|(_, word)| !word.is_leaf()) {
+                // SAFETY: by our contract.
+                *answer = unsafe { one(root, arena, *address) };
             }
         }
-        level += 1;
-        let mut deeper = 0;
-        for turn in 0..live {
-            let lane = usize::from(lanes[turn % LANES]) % LANES;
-            let (unit, key) = (words[lane].unit(), keys[lane]);
-            // SAFETY: the word leads to a block and was loaded under the guard of our contract.
-            let head = unsafe { arena.head(unit) };
-            let run = (head << (63 - (key >> (64 - NODE_BITS)))).count_ones();
-            // SAFETY: as above; there is a word for each run, and the first slot begins one.
-            let word = unsafe { arena.word(unit, run as usize - 1) };
-            prefetch(arena, word);
-            words[lane] = word;
-            keys[lane] = key << NODE_BITS;
-            lanes[deeper % LANES] = lane as u8;
-            deeper += usize::from(word.is_node());
-        }
-        live = deeper;
-    }
-    for (answer, word) in answers.iter_mut().zip(words) {
-        *answer = word.nexthop();
-    }
-    if K::GUARDS {
-        // SAFETY: by our contract.
-        unsafe {
-            finish(
-                root,
-                arena,
-                addresses,
-                answers,
-                words.map(|word| word.is_leaf()),
-            )
-        };
     }
 }
 
 /// For how many levels the bits of a key are enough: 40 of the first 64 of an IPv6 address are left
 /// behind the root.
-const WINDOW: u32 = 6;
+pub(super) const WINDOW: u32 = 6;
 
-/// Looks up those addresses one by one whose lane has ended at a block that compares.
-///
-/// # Safety
-/// As of [`plain`].
-#[inline(always)]
-unsafe fn finish<K: Address>(
-    root: &Root,
-    arena: &Arena,
-    addresses: &[K],
-    answers: &mut [NexthopIndex],
-    done: [bool; LANES],
-) {
-    if done == [true; LANES] {
-        return;
-    }
-    for ((address, answer), done) in addresses.iter().zip(answers).zip(done) {
-        if !done {
-            // SAFETY: by our contract.
-            *answer = unsafe { one(root, arena, *address) };
-        }
-    }
-}
-
-/// Asks for the first cache line of a block, without waiting for it. For a leaf that of some
-/// block: whether it is one cannot be guessed.
+/// Asks for the first cache line of a block, without waiting for it. For a leaf that of the arena's
+/// own fields, which are at hand: whether it is one cannot be guessed, and a page without memory,
+/// as an arena without blocks is, would be looked for in vain each time.
 #[inline(always)]
 fn prefetch(arena: &Arena, word: Word) {
     #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
     // SAFETY: a prefetch is a hint; it neither faults nor changes anything.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let used = usize::from(!word.is_leaf());
-        let offset = word.unit() as usize * used * super::arena::UNIT_BYTES;
-        _mm_prefetch::<_MM_HINT_T0>(arena.base().wrapping_add(offset).cast());
+        let block = word.unit() as usize * super::arena::UNIT_BYTES;
+        let block = arena.base().wrapping_add(block);
+        let target = match word.is_leaf() {
+            true => std::ptr::from_ref(arena).cast(),
+            false => block,
+        };
+        _mm_prefetch::<_MM_HINT_T0>(target.cast());
     }
     #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
     let _ = (arena, word);

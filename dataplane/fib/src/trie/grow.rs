@@ -1,10 +1,12 @@
-//! A root as large as the table is: small tables have a small one, so that a thousand VRFs fit.
-
-use ironlane_rcu::primitive::Ordering;
+//! A root as large as the table is: small tables have a small one, so that a thousand VRFs fit;
+//! large ones have a sparse one, while its pages are few. That of the default VRF is never small;
+//! with few routes the blocks below it are flat.
 
 use super::key::{Address, FANOUT, Shape};
 use super::root::Root;
 use super::update::{Edit, Place, TrieWriter};
+use super::word::Word;
+use super::words::PAGE;
 
 /// With more routes a table has a large root.
 const GROW: usize = if cfg!(any(loom, miri)) { 2 } else { 2000 };
@@ -12,43 +14,106 @@ const GROW: usize = if cfg!(any(loom, miri)) { 2 } else { 2000 };
 /// With fewer it has a small one again.
 const SHRINK: usize = if cfg!(any(loom, miri)) { 1 } else { 500 };
 
+/// How many pages an empty sparse root may keep.
+const KEPT_PAGES: usize = if cfg!(any(loom, miri)) { 1 } else { 64 };
+
+/// The slots of a root that a prefix covers, or in which it ends: the first, and how many.
+fn slots<K: Address>(shape: Shape, address: K, len: u32) -> (usize, usize) {
+    let (first, bits) = address.enter(shape);
+    (first, 1 << bits.saturating_sub(len))
+}
+
 impl<K: Address> TrieWriter<K> {
     /// Changes the root if there are too many routes for it, or too few.
     pub(super) fn fit(&mut self, edit: &mut Edit<'_, K>) {
-        if self.pinned {
-            return;
+        let shape = self.fitting();
+        // Memory comes back after a flush.
+        let is_stale = self.routes.len() == 0 && self.root.pages() > KEPT_PAGES;
+        if shape != self.root.shape() || is_stale {
+            self.resize(edit, shape);
         }
-        let large = self.root.shape() == K::LARGE;
-        if !large && self.routes.len() > GROW {
-            self.resize(edit, K::LARGE);
-        } else if large && self.routes.len() < SHRINK {
-            self.resize(edit, K::SMALL);
+    }
+
+    /// The shape of the root that fits the routes; that which it has, if it may keep it.
+    fn fitting(&self) -> Shape {
+        let (routes, shape) = (self.routes.len(), self.root.shape());
+        let is_few = routes < SHRINK || (routes <= GROW && (shape == K::SMALL || shape.flat));
+        // Wherever they are, routes that fill half of the pages at most fit into a sparse root.
+        // One that has grown within its bound stays.
+        let fits_sparse = shape.sparse || self.pages <= K::PAGES / 2;
+        match (is_few, fits_sparse) {
+            (true, _) if !self.pinned => K::SMALL,
+            (true, true) => K::FLAT,
+            (false, true) => K::SPARSE,
+            (_, false) => K::LARGE,
         }
+    }
+
+    /// Changes a sparse root for another if a prefix would write too many of its pages.
+    pub(super) fn make_room(&mut self, edit: &mut Edit<'_, K>, address: K, len: u32) {
+        let shape = self.root.shape();
+        let (first, count) = slots(shape, address, len);
+        if shape.sparse && len > K::DEFAULT.1 && first >= shape.defaults_from {
+            let more = self.root.pages_for(first, count);
+            if self.root.pages() + more > K::PAGES {
+                self.resize(edit, K::LARGE);
+            }
+        }
+    }
+
+    /// How many pages of a sparse root a prefix fills by itself.
+    pub(super) fn pages_of(address: K, len: u32) -> usize {
+        let (first, count) = slots(K::SPARSE, address, len);
+        match len <= K::DEFAULT.1 || first < K::SPARSE.defaults_from {
+            true => 0,
+            false => count.div_ceil(PAGE),
+        }
+    }
+
+    /// Finds the default of the root after a change of a prefix; says whether it is another one,
+    /// which is to be published after the slots.
+    pub(super) fn choose_default(&mut self, len: u32) -> bool {
+        if len > K::DEFAULT.1 {
+            return false;
+        }
+        let before = self.root.default();
+        self.root = self.root.with_default(self.default());
+        self.root.default() != before
+    }
+
+    /// What covers all slots that may say the default.
+    fn default(&self) -> Word {
+        let (address, len) = K::DEFAULT;
+        let cover = self.routes.cover(address, len + 1);
+        cover.map_or(Word::NONE, |(_, nexthop)| Word::leaf(nexthop))
     }
 
     /// Publishes a root of another shape that says the same. The nodes that both roots lead to
     /// keep their blocks, so whoever still has the old root sees later changes there; the other
-    /// words that he sees are those of now.
+    /// words that he sees are those of now. Where blocks become flat, or cease to be, all are new.
     fn resize(&mut self, edit: &mut Edit<'_, K>, shape: Shape) {
-        self.root = Root::new(shape);
+        let reform = shape.flat != self.root.shape().flat;
+        self.root = Root::new(shape, self.default());
         if let Some(node) = self.top {
             let top = Place {
                 node,
                 above: 0,
                 base: K::zero(),
             };
-            self.rebuild(edit, top);
+            self.rebuild(edit, top, reform);
         }
-        edit.trie
-            .root
-            .swap(Box::new(self.root.clone()), edit.retirer);
-        // Relaxed: a figure for people.
-        let bytes = self.root.bytes() as u64;
-        edit.trie.counts.root_bytes.store(bytes, Ordering::Relaxed);
+        self.publish_root(edit);
     }
 
-    /// Publishes a node and all below, from the deepest up, in a root that nobody sees yet.
-    fn rebuild(&self, edit: &mut Edit<'_, K>, place: Place<K>) {
+    /// Makes readers find our root.
+    pub(super) fn publish_root(&self, edit: &mut Edit<'_, K>) {
+        let root = Box::new(self.root.clone());
+        edit.trie.root.swap(root, edit.retirer);
+    }
+
+    /// Publishes a node and all below, from the deepest up, in a root that nobody sees yet; with
+    /// `reform` in blocks that nobody sees yet.
+    fn rebuild(&self, edit: &mut Edit<'_, K>, place: Place<K>, reform: bool) {
         let children: Vec<Place<K>> = edit
             .memory
             .shadows
@@ -57,9 +122,9 @@ impl<K: Address> TrieWriter<K> {
             .filter_map(|(slot, _, cell)| Some(place.child(slot, cell.child()?)))
             .collect();
         for child in children {
-            self.rebuild(edit, child);
+            self.rebuild(edit, child, reform);
         }
-        if !self.has_image(place) {
+        if reform || !self.has_image(place) {
             edit.retract(place.node);
         }
         self.publish(edit, place, 0..FANOUT);

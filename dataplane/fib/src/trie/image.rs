@@ -36,12 +36,25 @@ struct Alone {
 }
 
 impl Form {
-    fn of<K: Address>(shadows: &Shadows, node: u32) -> Self {
+    fn of<K: Address>(shadows: &Shadows, node: u32, flat: bool) -> Self {
         let mut this = Self::of_node(shadows, node);
         if K::GUARDS {
             this.compare(shadows, node);
         }
+        if flat && !this.guard && this.len > 1 {
+            this.spread();
+        }
         this
+    }
+
+    /// Gives each slot a word of its own.
+    fn spread(&mut self) {
+        let (runs, head) = (self.words, self.head);
+        for (slot, word) in self.words.iter_mut().enumerate() {
+            *word = runs[(head << (63 - slot)).count_ones() as usize - 1];
+        }
+        self.head = u64::MAX >> (64 - FANOUT);
+        self.len = FANOUT;
     }
 
     fn of_node(shadows: &Shadows, node: u32) -> Self {
@@ -145,10 +158,11 @@ impl<K: Address> Edit<'_, K> {
     /// Makes readers find in a node what the writer knows about it. Its children come first.
     ///
     /// If runs begin where they did, words are changed in place; else there is a new block, which
-    /// nobody finds before the caller has published the node above.
-    pub(super) fn publish(&mut self, node: u32) -> Published {
+    /// nobody finds before the caller has published the node above. A `flat` one has a word for each
+    /// slot, and so never moves.
+    pub(super) fn publish(&mut self, node: u32, flat: bool) -> Published {
         let arena = &*self.trie.arena;
-        let form = Form::of::<K>(&self.memory.shadows, node);
+        let form = Form::of::<K>(&self.memory.shadows, node, flat);
         let shadow = self.memory.shadows.get_mut(node);
         let old = shadow.image;
         let copied = std::mem::replace(&mut shadow.alone, form.alone) | form.alone;

@@ -20,6 +20,12 @@ pub struct Shape {
     /// How many it resolves of the addresses whose first three bits are 001, the Internet of
     /// IPv6; those three are not stored. 0 if these addresses are no exception.
     pub(super) main_bits: u32,
+    /// Whether most slots are never written.
+    pub(super) sparse: bool,
+    /// Whether branching blocks below have a word for each slot, so that none needs be counted.
+    pub(super) flat: bool,
+    /// From which slot on one that was never written says the default.
+    pub(super) defaults_from: usize,
 }
 
 impl Shape {
@@ -54,6 +60,18 @@ pub trait Sealed: Sized {
     const SMALL: Shape;
     /// The root of a table with many routes.
     const LARGE: Shape;
+    /// The root of a table whose routes are close together: it resolves so many bits that most of
+    /// its pages are never written.
+    const SPARSE: Shape;
+    /// The same for few routes, with larger blocks that are faster.
+    const FLAT: Shape = Shape {
+        flat: true,
+        ..Self::SPARSE
+    };
+    /// How many pages of a sparse root may be written.
+    const PAGES: usize;
+    /// The longest prefix that may cover all slots with defaults, and an address in them.
+    const DEFAULT: (Self, u32);
     /// Whether there are blocks that compare bits.
     const GUARDS: bool;
     /// The place in a root, and how many bits that has resolved.
@@ -122,21 +140,19 @@ macro_rules! address {
     };
 }
 
-/// Roots of few and of many bits.
-const fn shapes(few: u32, many: u32, main_bits: u32) -> (Shape, Shape) {
-    let (few, many, main_bits) = match cfg!(any(loom, miri)) {
-        true => (2, 4, 0),
-        false => (few, many, main_bits),
+/// A root of so many bits; loom and miri get one of `few`.
+const fn shape(bits: u32, main_bits: u32, sparse: bool, few: u32) -> Shape {
+    let (bits, main_bits) = match cfg!(any(loom, miri)) {
+        true => (few, 0),
+        false => (bits, main_bits),
     };
-    let small = Shape {
-        bits: few,
-        main_bits: 0,
-    };
-    let large = Shape {
-        bits: many,
+    Shape {
+        bits,
         main_bits,
-    };
-    (small, large)
+        sparse,
+        flat: false,
+        defaults_from: if main_bits == 0 { 0 } else { 1 << bits },
+    }
 }
 
 impl Address for u32 {
@@ -144,8 +160,11 @@ impl Address for u32 {
 }
 
 impl Sealed for u32 {
-    const SMALL: Shape = shapes(12, 18, 0).0;
-    const LARGE: Shape = shapes(12, 18, 0).1;
+    const SMALL: Shape = shape(12, 0, false, 2);
+    const LARGE: Shape = shape(18, 0, false, 4);
+    const SPARSE: Shape = shape(24, 0, true, 4);
+    const PAGES: usize = if cfg!(any(loom, miri)) { 2 } else { 1024 };
+    const DEFAULT: (Self, u32) = (0, 0);
     const GUARDS: bool = false;
 
     #[inline(always)]
@@ -166,8 +185,18 @@ impl Address for u128 {
 }
 
 impl Sealed for u128 {
-    const SMALL: Shape = shapes(12, 12, 24).0;
-    const LARGE: Shape = shapes(12, 12, 24).1;
+    const SMALL: Shape = Shape {
+        defaults_from: usize::MAX, // its slots are not all of the Internet
+        ..shape(12, 0, false, 2)
+    };
+    const LARGE: Shape = shape(12, 24, false, 4);
+    const SPARSE: Shape = shape(12, 30, true, 4);
+    const PAGES: usize = if cfg!(any(loom, miri)) { 2 } else { 4096 };
+    const DEFAULT: (Self, u32) = if cfg!(any(loom, miri)) {
+        (0, 0)
+    } else {
+        (1 << 125, 3)
+    };
     const GUARDS: bool = true;
 
     #[inline(always)]

@@ -35,7 +35,8 @@ pub(super) struct Counts {
 impl<K: Address> Trie<K> {
     /// A table without routes, and its root for the writer.
     pub(crate) fn new(domain: &Arc<Domain>, arena: &Arc<Arena>, large: bool) -> (Self, RootHandle) {
-        let root = Root::new(if large { K::LARGE } else { K::SMALL });
+        let shape = if large { K::FLAT } else { K::SMALL };
+        let root = Root::new(shape, Word::NONE);
         let this = Self {
             root: Published::new(domain, Box::new(root.clone())),
             arena: Arc::clone(arena),
@@ -89,7 +90,7 @@ impl<K: Address> Trie<K> {
     /// The answer for an address, and the last address behind it to which the same word gives
     /// the same answer.
     pub(super) fn answer_from(&self, guard: &Guard<'_>, address: K) -> (NexthopIndex, K) {
-        let (mut word, mut above) = self.root.load(guard).enter(address);
+        let (mut word, mut above) = self.root.load(guard).enter_wide(address);
         let mut last = address.filled(above);
         while !word.is_leaf() {
             let base = address.masked(above);

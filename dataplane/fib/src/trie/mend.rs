@@ -50,7 +50,7 @@ impl<K: Address> TrieWriter<K> {
         let (place, mut above) = address.enter(self.root.shape());
         let (mut word, _) = self.root.enter(address);
         if word.is_leaf() {
-            self.root.store(place, 1, leaf);
+            self.root.store(place, 1, leaf, false);
             return;
         }
         let arena = &*edit.trie.arena;

@@ -5,12 +5,15 @@
 //! all tables. A word is a leaf or leads to a block; a leaf answers for all addresses below it, so
 //! a lookup ends at the first leaf and never goes back. The writer alone has the *shadow*, a trie
 //! with the same strides that also knows which prefix each leaf comes from, and publishes from it.
-//! See the README for the protocol.
+//! Root and blocks have another form with the number of routes (`grow`). See the README for the
+//! protocol.
 
 mod arena;
 #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
 mod avx512;
 mod bulk;
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+mod gather;
 mod grow;
 mod image;
 mod key;
@@ -23,6 +26,7 @@ mod slabs;
 mod update;
 mod walk;
 mod word;
+mod words;
 
 pub(crate) use arena::Arena;
 pub use bulk::LookupPath;

@@ -1,27 +1,47 @@
 //! The first level: an array of words that resolves many bits at once.
+//!
+//! A word that was never written, 0, stands for the *default* of its root: the answer of the
+//! short prefix that covers the whole array, if there is one. So a default route takes one word,
+//! and pages of a sparse root that only it covers take no memory. A word that was written once
+//! says itself what the answer is for as long as the root lives, also if that is the default.
+//! Another default is another root with the same words, published by one pointer; whoever has
+//! loaded a root and then finds a 0 knows that nothing but its default covered the address when
+//! the root was loaded.
 #![allow(unsafe_code)] // slots are found without asking if they exist
 
-use ironlane_rcu::primitive::{Arc, AtomicU32, Ordering};
+use ironlane_rcu::primitive::{Arc, Ordering};
 
 use super::key::{Address, Shape};
 use super::word::Word;
-use crate::zeroed::{advise_huge, zeroed_slice};
+use super::words::{Marks, PAGE, PAGE_BYTES, Words};
 
 /// The words of a root, shared by what readers have published and the writer.
 #[derive(Clone)]
 pub(super) struct Root {
     shape: Shape,
-    words: Arc<Box<[AtomicU32]>>,
+    /// What words from `Shape::defaults_from` on say that were never written; never `NONE`'s 0, but
+    /// the leaf for it.
+    default: Word,
+    words: Arc<Words>,
+    marks: Arc<Marks>,
 }
 
 impl Root {
-    /// A root without routes.
-    pub(super) fn new(shape: Shape) -> Self {
-        let words = zeroed_slice(shape.slots());
-        advise_huge(&words);
+    /// A root without routes but those that cover all of it.
+    pub(super) fn new(shape: Shape, default: Word) -> Self {
         Self {
             shape,
-            words: Arc::new(words),
+            default: default.written(),
+            words: Arc::new(Words::new(shape.slots(), shape.sparse)),
+            marks: Arc::new(Marks::new(shape.slots())),
+        }
+    }
+
+    /// The same words with another default.
+    pub(super) fn with_default(&self, default: Word) -> Self {
+        Self {
+            default: default.written(),
+            ..self.clone()
         }
     }
 
@@ -30,8 +50,29 @@ impl Root {
         self.shape
     }
 
+    /// What is said by words that were never written, from `Shape::defaults_from` on.
+    #[inline(always)]
+    pub(super) fn default(&self) -> Word {
+        self.default
+    }
+
+    /// Bytes that were written to; all of them if the root is not sparse.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&**self.words)
+        match self.shape.sparse {
+            true => self.pages() * PAGE_BYTES,
+            false => size_of_val(&**self.words),
+        }
+    }
+
+    /// How many pages were written to.
+    pub(super) fn pages(&self) -> usize {
+        self.marks.count()
+    }
+
+    /// How many pages more would be if these words were.
+    pub(super) fn pages_for(&self, first: usize, count: usize) -> usize {
+        let pages = first / PAGE..(first + count).div_ceil(PAGE);
+        pages.filter(|page| !self.marks.has(page * PAGE)).count()
     }
 
     /// The words, as the first of them.
@@ -50,19 +91,54 @@ impl Root {
         let word = unsafe { self.words.get_unchecked(place) };
         // Acquire pairs with the Release in `store`: the block that it leads to is complete, and
         // so is the nexthop's slot that a leaf points at.
-        (Word::from_raw(word.load(Ordering::Acquire)), bits)
+        let word = Word::from_raw(word.load(Ordering::Acquire));
+        match word.is_unwritten() && place >= self.shape.defaults_from {
+            true => (self.default, bits),
+            false => (word, bits),
+        }
     }
 
-    /// Writes a word into the slots from `first` on that have another; returns in how many. The
-    /// writer's.
-    pub(super) fn store(&self, first: usize, count: usize, word: Word) -> usize {
+    /// As [`enter`](Self::enter); and how many bits of the address it takes to find the same,
+    /// where that is a page that was never written.
+    pub(super) fn enter_wide<K: Address>(&self, address: K) -> (Word, u32) {
+        let (place, bits) = address.enter(self.shape);
+        match place >= self.shape.defaults_from && !self.marks.has(place) {
+            true => (self.default, bits - PAGE.trailing_zeros()),
+            false => self.enter(address),
+        }
+    }
+
+    /// Writes a word into the slots from `first` on that say something else; returns in how many.
+    /// `stays` says that slots which say the default unwritten go on doing so, also when it
+    /// changes. The writer's.
+    pub(super) fn store(&self, first: usize, count: usize, word: Word, stays: bool) -> usize {
+        let word = word.written();
+        let end = first + count;
         let mut stored = 0;
-        for slot in &self.words[first..first + count] {
-            // Relaxed: nobody but us writes here.
-            if slot.load(Ordering::Relaxed) != word.raw() {
-                // Release pairs with the Acquire in `enter`.
-                slot.store(word.raw(), Ordering::Release);
-                stored += 1;
+        let mut next = first;
+        while next < end {
+            let page = next..end.min((next / PAGE + 1) * PAGE);
+            next = page.end;
+            // What slots say that were never written, and may remain so.
+            let unwritten = match page.start >= self.shape.defaults_from {
+                true => self.default,
+                false => Word::NONE.written(),
+            };
+            let stays = word == unwritten && (stays || page.start < self.shape.defaults_from);
+            if !self.marks.has(page.start) {
+                if stays {
+                    continue;
+                }
+                self.marks.set(page.start);
+            }
+            for slot in &self.words[page] {
+                // Relaxed: nobody but us writes here.
+                let before = Word::from_raw(slot.load(Ordering::Relaxed));
+                if before != word && !(stays && before.is_unwritten()) {
+                    // Release pairs with the Acquire in `enter`.
+                    slot.store(word.raw(), Ordering::Release);
+                    stored += 1;
+                }
             }
         }
         stored

@@ -114,7 +114,9 @@ pub(crate) struct TrieWriter<K> {
     pub(super) routes: Routes<K>,
     /// What readers have.
     pub(super) root: Root,
-    /// Whether the root stays large.
+    /// How many pages of a sparse root the routes would fill if no two had one in common.
+    pub(super) pages: usize,
+    /// Whether the root stays as large as that of many routes.
     pub(super) pinned: bool,
 }
 
@@ -123,7 +125,8 @@ impl<K: Address> TrieWriter<K> {
         Self {
             top: None,
             routes: Routes::new(),
-            pinned: root.shape() == K::LARGE,
+            pages: 0,
+            pinned: root.shape() != K::SMALL,
             root: root.0,
         }
     }
@@ -151,8 +154,13 @@ impl<K: Address> TrieWriter<K> {
     ) -> Result<Option<NexthopIndex>, FibError> {
         let nodes = len.div_ceil(NODE_BITS) as usize;
         edit.memory.slabs.ensure(nodes)?;
+        self.make_room(edit, address, len);
         let old = self.routes.get(address, len);
         self.routes.insert(address, len, nexthop);
+        if old.is_none() {
+            self.pages += Self::pages_of(address, len);
+        }
+        let new_default = self.choose_default(len);
         let path = self.path(edit, address, len, true);
         let owner = Owner::prefix(len);
         let paint = Paint {
@@ -162,7 +170,7 @@ impl<K: Address> TrieWriter<K> {
         let last = *path.last().expect("a path begins at the top");
         self.paint(edit, last, last.range(address, len), &paint);
         self.climb(edit, &path, address, true);
-        self.settle(edit);
+        self.settle(edit, new_default);
         Ok(old)
     }
 
@@ -174,6 +182,8 @@ impl<K: Address> TrieWriter<K> {
         len: u32,
     ) -> Option<NexthopIndex> {
         let old = self.routes.remove(address, len)?;
+        self.pages -= Self::pages_of(address, len);
+        let new_default = self.choose_default(len);
         let to = match self.routes.cover(address, len) {
             Some((shorter, nexthop)) => Cell::leaf(nexthop, Owner::prefix(shorter)),
             None => Cell::NONE,
@@ -193,7 +203,7 @@ impl<K: Address> TrieWriter<K> {
         {
             edit.memory.shadows.remove(top);
         }
-        self.settle(edit);
+        self.settle(edit, new_default);
         Some(old)
     }
 
@@ -267,7 +277,7 @@ impl<K: Address> TrieWriter<K> {
         range: Range<usize>,
     ) -> Published {
         if self.has_image(place) {
-            return edit.publish(place.node);
+            return edit.publish(place.node, self.root.shape().flat);
         }
         let shadow = edit.memory.shadows.get(place.node);
         let mut stored = 0;
@@ -280,11 +290,12 @@ impl<K: Address> TrieWriter<K> {
             stored += match cell.child() {
                 None => {
                     let count = 1 << (bits - place.below());
-                    self.root.store(first, count, cell.word())
+                    let by_default = cell.owner() <= Owner::prefix(K::DEFAULT.1);
+                    self.root.store(first, count, cell.word(), by_default)
                 }
                 Some(child) if place.below() == bits => {
                     let image = edit.memory.shadows.get(child).image;
-                    self.root.store(first, 1, image)
+                    self.root.store(first, 1, image, false)
                 }
                 Some(_) => 0, // its own slots say it
             };
@@ -348,12 +359,16 @@ impl<K: Address> TrieWriter<K> {
         }
     }
 
-    /// Publishes the counts for people, and changes the root if there are too many routes for
-    /// it, or too few.
-    fn settle(&mut self, edit: &mut Edit<'_, K>) {
-        // Relaxed: a figure for people.
-        let prefixes = self.routes.len() as u64;
-        edit.trie.counts.prefixes.store(prefixes, Ordering::Relaxed);
+    /// Ends a change: publishes another default of the root, the root that fits, and figures.
+    fn settle(&mut self, edit: &mut Edit<'_, K>, new_default: bool) {
+        if new_default {
+            self.publish_root(edit);
+        }
         self.fit(edit);
+        // Relaxed: figures for people.
+        let counts = &edit.trie.counts;
+        let (prefixes, bytes) = (self.routes.len() as u64, self.root.bytes() as u64);
+        counts.prefixes.store(prefixes, Ordering::Relaxed);
+        counts.root_bytes.store(bytes, Ordering::Relaxed);
     }
 }

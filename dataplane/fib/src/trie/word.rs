@@ -8,6 +8,13 @@ pub(super) const CHILD: u32 = 1 << 31;
 /// Tells a block that compares bits from one that branches.
 pub(super) const GUARD: u32 = 1 << 30;
 
+/// Tells a leaf in a root from a slot that was never written.
+const WRITTEN: u32 = 1 << 29;
+
+/// The bits of a leaf that are the answer.
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+pub(super) const LEAF: u32 = NexthopIndex::LIMIT - 1;
+
 /// The bits of a word that number a block.
 pub(super) const UNIT: u32 = GUARD - 1;
 
@@ -34,6 +41,21 @@ impl Word {
     pub(super) fn guard(unit: u32) -> Self {
         debug_assert!(unit <= UNIT);
         Self(unit | CHILD | GUARD)
+    }
+
+    /// As it is stored in a root, where 0 says that the slot was never written.
+    #[inline(always)]
+    pub(super) const fn written(self) -> Self {
+        match self.is_leaf() {
+            true => Self(self.0 | WRITTEN),
+            false => self,
+        }
+    }
+
+    /// Whether a slot of a root with this word was never written.
+    #[inline(always)]
+    pub(super) const fn is_unwritten(self) -> bool {
+        self.0 == 0
     }
 
     #[inline(always)]

@@ -58,12 +58,12 @@ fn a_poke_within_a_wide_leaf_is_mended_from_any_prefix_there() {
         .writer
         .poke_leaf(VRF, "10.1.2.3".parse().expect("an address"), wrong);
     assert_eq!(
-        setup.lookup(VRF, "10.1.63.255"),
+        setup.lookup(VRF, "10.1.2.255"),
         wrong,
-        "the leaf is that of the /18"
+        "the leaf is that of the /24"
     );
     assert_eq!(setup.writer.mend(VRF, net("10.1.2.3/32")), 1);
-    assert_eq!(setup.lookup(VRF, "10.1.63.255"), NexthopIndex::NONE);
+    assert_eq!(setup.lookup(VRF, "10.1.2.255"), NexthopIndex::NONE);
 }
 
 #[test]
