@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // it says when a block may be written again
 
 mod corrupt;
+mod load;
 mod quarantine;
 mod rows;
 mod slots;

@@ -2,6 +2,8 @@
 //! large ones have a sparse one, while its pages are few. That of the default VRF is never small;
 //! with few routes the blocks below it are flat.
 
+use std::ops::Range;
+
 use super::key::{Address, FANOUT, Shape};
 use super::root::Root;
 use super::update::{Edit, Place, TrieWriter};
@@ -41,12 +43,7 @@ impl<K: Address> TrieWriter<K> {
         // Wherever they are, routes that fill half of the pages at most fit into a sparse root.
         // One that has grown within its bound stays.
         let fits_sparse = shape.sparse || self.pages <= K::PAGES / 2;
-        match (is_few, fits_sparse) {
-            (true, _) if !self.pinned => K::SMALL,
-            (true, true) => K::FLAT,
-            (false, true) => K::SPARSE,
-            (_, false) => K::LARGE,
-        }
+        Self::shape_for(is_few, fits_sparse, self.pinned)
     }
 
     /// Changes a sparse root for another if a prefix would write too many of its pages.
@@ -63,10 +60,34 @@ impl<K: Address> TrieWriter<K> {
 
     /// How many pages of a sparse root a prefix fills by itself.
     pub(super) fn pages_of(address: K, len: u32) -> usize {
+        Self::pages_at(address, len).len()
+    }
+
+    /// Which pages of a sparse root a prefix writes to.
+    pub(super) fn pages_at(address: K, len: u32) -> Range<usize> {
         let (first, count) = slots(K::SPARSE, address, len);
         match len <= K::DEFAULT.1 || first < K::SPARSE.defaults_from {
-            true => 0,
-            false => count.div_ceil(PAGE),
+            true => 0..0,
+            false => first / PAGE..(first + count).div_ceil(PAGE),
+        }
+    }
+
+    /// The shape for all routes of a table that was empty, which would write so many pages: that which
+    /// it would have if they had come one by one.
+    pub(super) fn shape_of_all(&self, pages: usize) -> Shape {
+        let fits_sparse = match self.root.shape().sparse {
+            true => pages <= K::PAGES,
+            false => self.pages <= K::PAGES / 2,
+        };
+        Self::shape_for(self.routes.len() <= GROW, fits_sparse, self.pinned)
+    }
+
+    fn shape_for(is_few: bool, fits_sparse: bool, pinned: bool) -> Shape {
+        match (is_few, fits_sparse) {
+            (true, _) if !pinned => K::SMALL,
+            (true, true) => K::FLAT,
+            (false, true) => K::SPARSE,
+            (_, false) => K::LARGE,
         }
     }
 
@@ -91,7 +112,7 @@ impl<K: Address> TrieWriter<K> {
     /// Publishes a root of another shape that says the same. The nodes that both roots lead to
     /// keep their blocks, so whoever still has the old root sees later changes there; the other
     /// words that he sees are those of now. Where blocks become flat, or cease to be, all are new.
-    fn resize(&mut self, edit: &mut Edit<'_, K>, shape: Shape) {
+    pub(super) fn resize(&mut self, edit: &mut Edit<'_, K>, shape: Shape) {
         let reform = shape.flat != self.root.shape().flat;
         self.root = Root::new(shape, self.default());
         if let Some(node) = self.top {

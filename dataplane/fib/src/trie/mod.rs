@@ -17,6 +17,7 @@ mod gather;
 mod grow;
 mod image;
 mod key;
+mod load;
 mod lookup;
 mod mend;
 mod root;

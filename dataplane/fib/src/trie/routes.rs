@@ -21,6 +21,11 @@ impl<K: Address> Routes<K> {
         }
     }
 
+    /// Makes room for so many more.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.map.reserve(more);
+    }
+
     pub(super) fn get(&self, address: K, len: u32) -> Option<NexthopIndex> {
         self.map.get(&(address, len as u8)).copied()
     }

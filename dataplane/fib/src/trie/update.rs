@@ -139,6 +139,10 @@ impl<K: Address> TrieWriter<K> {
         self.routes.iter()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.routes.len() == 0
+    }
+
     /// Bytes of the list of prefixes.
     pub(crate) fn bytes(&self) -> usize {
         self.routes.bytes()
@@ -360,7 +364,7 @@ impl<K: Address> TrieWriter<K> {
     }
 
     /// Ends a change: publishes another default of the root, the root that fits, and figures.
-    fn settle(&mut self, edit: &mut Edit<'_, K>, new_default: bool) {
+    pub(super) fn settle(&mut self, edit: &mut Edit<'_, K>, new_default: bool) {
         if new_default {
             self.publish_root(edit);
         }
