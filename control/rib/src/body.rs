@@ -10,6 +10,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::change::Family;
+use crate::hash::BuildFold;
 use crate::object::{IfIndex, NexthopId, Path, Route, RouteKind, RouteTarget};
 use crate::slot::SlotId;
 
@@ -38,17 +39,19 @@ pub(crate) struct BodyKey {
 }
 
 impl BodyKey {
-    /// The body of a route, and which of its paths the message said are dead. IPv6 paths are
-    /// sorted: the kernel lists siblings in any order.
-    pub(crate) fn new(route: &Route) -> (Self, Vec<bool>) {
+    /// The body of a route, and which of its paths the message said are dead: none of them if it
+    /// is empty. IPv6 paths are sorted: the kernel lists siblings in any order.
+    pub(crate) fn new(route: Route) -> (Self, Vec<bool>) {
         let family = Family::of(route.prefix.addr());
-        let mut target = route.target.clone();
+        let mut target = route.target;
         let mut dead = Vec::new();
         if let RouteTarget::Paths(paths) = &mut target {
             if family == Family::Ip6 {
                 paths.sort();
             }
-            dead = paths.iter().map(|path| path.dead).collect();
+            if paths.iter().any(|path| path.dead) {
+                dead = paths.iter().map(|path| path.dead).collect();
+            }
             for path in paths.iter_mut() {
                 (path.dead, path.linkdown) = (false, false);
             }
@@ -130,7 +133,8 @@ impl Body {
 
     /// Whether just these paths are dead.
     fn has_dead(&self, dead: &[bool]) -> bool {
-        (0..dead.len()).all(|path| self.is_dead(path) == dead[path])
+        let dead = |path| dead.get(path).copied().unwrap_or(false);
+        (0..self.key.paths().len()).all(|path| self.is_dead(path) == dead(path))
     }
 
     /// Whether it is for packets from everywhere.
@@ -156,7 +160,7 @@ pub(crate) struct Bodies {
     slab: Vec<Option<Body>>,
     free: Vec<u32>,
     /// Several of IPv6, if different paths of them are dead.
-    by_key: HashMap<Arc<BodyKey>, Vec<BodyId>>,
+    by_key: HashMap<Arc<BodyKey>, Vec<BodyId>, BuildFold>,
     by_port: BTreeSet<(IfIndex, BodyId)>,
     by_object: BTreeSet<(NexthopId, BodyId)>,
     /// Entries that use doomed bodies.
@@ -189,16 +193,11 @@ impl Bodies {
             return id;
         }
         let key = known.map_or_else(|| Arc::new(key), |(known, _)| Arc::clone(known));
-        let dead = if dead.iter().any(|&dead| dead) {
-            dead.to_vec()
-        } else {
-            Vec::new()
-        };
         let body = Body {
             key: Arc::clone(&key),
             refs: 1,
             doomed: false,
-            dead,
+            dead: dead.to_vec(),
             slot: None,
         };
         let id = match self.free.pop() {

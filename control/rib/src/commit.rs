@@ -5,13 +5,12 @@ use std::net::IpAddr;
 
 use ironlane_fib::{AdjacencyKind, Group, Member, Nexthop, NexthopIndex, Writer};
 
-use crate::body::BodyId;
-use crate::object::RouteKind;
 use crate::prefix::{Bits, Prefix};
 use crate::report::CommitReport;
 use crate::resolve::Wanted;
 use crate::rib::{HasTable, Rib};
 use crate::slot::{Content, Hop, HopKey, SlotId, SlotKey, is_confined};
+use crate::table::Queued;
 
 impl Rib {
     /// Writes to the tables what changed since the last commit, and nothing else. Between
@@ -73,11 +72,16 @@ impl Rib {
     }
 
     /// Neighbours below a prefix that changed may have come under another route.
-    fn mark_hosts_below<A: Bits>(&mut self, queue: &[Prefix<A>]) {
-        if self.state.neighbours.len() == 0 {
+    fn mark_hosts_below<A: Bits>(&mut self, queue: &[Queued<A>]) {
+        let neighbours = &self.state.neighbours;
+        if queue.len() > 8 * neighbours.len() {
+            // It is less work to look at all of them again.
+            let all = neighbours.iter().map(|neighbour| neighbour.address);
+            let hosts = self.hosts.keys().copied();
+            self.dirty_hosts.extend(all.chain(hosts));
             return;
         }
-        for prefix in queue {
+        for Queued { prefix, .. } in queue {
             let (first, last) = (prefix.first().to_ip(), prefix.last().to_ip());
             self.dirty_hosts
                 .extend(self.state.neighbours.between(first, last));
@@ -119,7 +123,7 @@ impl Rib {
         }
     }
 
-    fn host_key_of<A: Bits>(&self, address: A) -> Option<HopKey>
+    pub(crate) fn host_key_of<A: Bits>(&self, address: A) -> Option<HopKey>
     where
         Self: HasTable<A>,
     {
@@ -138,61 +142,8 @@ impl Rib {
         })
     }
 
-    /// What decides the leaf of a prefix; `None` if the prefix has none of its own.
-    pub(crate) fn leaf_key<A: Bits>(&self, prefix: Prefix<A>) -> Option<SlotKey>
-    where
-        Self: HasTable<A>,
-    {
-        let host = || self.host_key_of(prefix.first());
-        if let Some(key) = prefix.is_host().then(host).flatten() {
-            return Some(SlotKey::Hop(key));
-        }
-        if !self.table::<A>().is_seen(prefix) {
-            return None;
-        }
-        let winner = self.table::<A>().winner(prefix);
-        let key = winner.map(|(_, entry)| self.route_key(prefix, entry.body));
-        Some(key.unwrap_or(SlotKey::Simple(AdjacencyKind::NoRoute)))
-    }
-
-    /// The slot of a prefix whose best route has this body. Link-local destinations are never
-    /// forwarded (RFC 4291 2.5.6): they go to the tap of the port where the packet arrived.
-    pub(crate) fn route_key<A: Bits>(&self, prefix: Prefix<A>, body: BodyId) -> SlotKey {
-        let unicast = self.state.bodies[body].key.kind == RouteKind::Unicast;
-        if unicast && prefix.len() >= 10 && is_confined(prefix.first().to_ip()) {
-            return SlotKey::Simple(AdjacencyKind::Local);
-        }
-        self.state.body_key(body)
-    }
-
-    /// The slot of a leaf, kept by the body or for good, but not by the leaf.
-    fn leaf_slot<A: Bits>(&mut self, prefix: Prefix<A>) -> Option<SlotId>
-    where
-        Self: HasTable<A>,
-    {
-        if prefix.is_host()
-            && let Some(&slot) = self.hosts.get(&prefix.first().to_ip())
-        {
-            return Some(slot);
-        }
-        if !self.table::<A>().is_seen(prefix) {
-            return None;
-        }
-        let Some((_, entry)) = self.table::<A>().winner(prefix) else {
-            return Some(self.shared(AdjacencyKind::NoRoute));
-        };
-        match self.route_key(prefix, entry.body) {
-            SlotKey::Simple(kind) => Some(self.shared(kind)),
-            key => {
-                let slots = &mut self.slots;
-                let slot = &mut self.state.bodies[entry.body].slot;
-                Some(*slot.get_or_insert_with(|| slots.acquire(key)))
-            }
-        }
-    }
-
     /// A slot for a verdict, kept for good.
-    fn shared(&mut self, kind: AdjacencyKind) -> SlotId {
+    pub(crate) fn shared(&mut self, kind: AdjacencyKind) -> SlotId {
         let slots = &mut self.slots;
         *self
             .shared
@@ -200,84 +151,9 @@ impl Rib {
             .or_insert_with(|| slots.acquire(SlotKey::Simple(kind)))
     }
 
-    fn write_prefixes<A: Bits>(
-        &mut self,
-        mut queue: Vec<Prefix<A>>,
-        writer: &mut Writer,
-        report: &mut CommitReport,
-    ) where
-        Self: HasTable<A>,
-    {
-        // Neighbouring prefixes share nodes of the tables.
-        queue.sort_unstable();
-        queue.dedup();
-        queue.retain(|&prefix| {
-            let Some(slot) = self.leaf_slot(prefix) else {
-                return true;
-            };
-            self.write_leaf(prefix, slot, writer, report);
-            false
-        });
-        for prefix in queue {
-            let Some(node) = self.routes_of_mut().node_mut(prefix) else {
-                continue;
-            };
-            let installed = std::mem::take(&mut node.installed);
-            if !installed.is_none() {
-                writer.remove(self.vrf, prefix.to_net());
-                self.count_leaf(installed, NexthopIndex::NONE);
-                report.prefixes_removed += 1;
-            }
-            self.routes_of_mut().forget_if_empty(prefix);
-        }
-    }
-
-    fn write_leaf<A: Bits>(
-        &mut self,
-        prefix: Prefix<A>,
-        slot: SlotId,
-        writer: &mut Writer,
-        report: &mut CommitReport,
-    ) where
-        Self: HasTable<A>,
-    {
-        let index = self.index_or_kernel(slot, writer, report);
-        let vrf = self.vrf;
-        let Some(node) = self.routes_of_mut().node_mut(prefix) else {
-            return;
-        };
-        let Some(index) = index.filter(|&index| index != node.installed) else {
-            return;
-        };
-        match writer.insert(vrf, prefix.to_net(), index) {
-            Ok(_) if node.installed.is_none() => report.prefixes_added += 1,
-            Ok(_) => report.prefixes_changed += 1,
-            Err(error) => {
-                tracing::error!(prefix = %prefix.to_net(), %error, "route not installed");
-                report.refused += 1;
-                self.routes_of_mut().enqueue(prefix);
-                return;
-            }
-        }
-        let old = std::mem::replace(&mut node.installed, index);
-        self.count_leaf(old, index);
-    }
-
-    fn count_leaf(&mut self, old: NexthopIndex, new: NexthopIndex) {
-        let place = |index: NexthopIndex| index.raw() as usize;
-        if !old.is_none() {
-            self.leaves[place(old)] -= 1;
-        }
-        if !new.is_none() {
-            let size = self.leaves.len().max(place(new) + 1);
-            self.leaves.resize(size, 0);
-            self.leaves[place(new)] += 1;
-        }
-    }
-
     /// The slot's number in the tables; if the tables are full, that of the slot by which Linux
     /// forwards.
-    fn index_or_kernel(
+    pub(crate) fn index_or_kernel(
         &mut self,
         slot: SlotId,
         writer: &mut Writer,

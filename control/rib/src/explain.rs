@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use ironlane_fib::{AdjacencyKind, Mac};
 use serde::Serialize;
 
+use crate::node::Entry;
 use crate::object::{IfIndex, Neighbour, RouteKind, RouteTarget, protocol_name};
 use crate::prefix::{Bits, Prefix};
 use crate::rib::{HasTable, Rib};
 use crate::slot::SlotKey;
-use crate::table::Entry;
 use crate::view::{NexthopView, PathView, RouteView};
 
 /// What a packet to an address meets, and why.

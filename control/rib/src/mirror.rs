@@ -7,10 +7,11 @@ use ironlane_fib::NexthopIndex;
 
 use crate::body::BodyKey;
 use crate::change::{Family, ObjectKind};
+use crate::node::{Entry, Table};
 use crate::object::{IfIndex, NeighbourState, Route};
 use crate::prefix::Prefix;
 use crate::rib::Rib;
-use crate::table::{Entry, RouteTable, Table};
+use crate::table::RouteTable;
 use crate::{body::Bodies, prefix::Bits};
 
 /// A single hop that prefixes point at.
@@ -30,26 +31,29 @@ impl Rib {
     /// A dump names a route that an event touched since the dump began, so that the dump may be
     /// the older of the two: nothing is changed, but if the route is here as it is named, it
     /// outlives the sweep. False if it is not here.
-    pub fn confirm_route(&mut self, route: &Route) -> bool {
+    pub fn confirm_route(&mut self, route: Route) -> bool {
         let family = Family::of(route.prefix.addr());
         let Some(table) = Table::new(route.table, family) else {
             return true;
         };
         let generation = self.generation(ObjectKind::Routes(family));
+        let (prefix, metric, tos) = (route.prefix, route.metric, route.tos);
         let (key, _) = BodyKey::new(route);
         let named = Named {
             table,
-            metric: route.metric,
-            tos: route.tos,
+            metric,
+            tos,
             key,
             generation,
         };
         let bodies = &mut self.state.bodies;
-        match route.prefix {
-            ipnet::IpNet::V4(_) => Prefix::from_net(route.prefix)
-                .is_some_and(|at| named.confirm(&mut self.ip4, at, bodies)),
-            ipnet::IpNet::V6(_) => Prefix::from_net(route.prefix)
-                .is_some_and(|at| named.confirm(&mut self.ip6, at, bodies)),
+        match prefix {
+            ipnet::IpNet::V4(_) => {
+                Prefix::from_net(prefix).is_some_and(|at| named.confirm(&mut self.ip4, at, bodies))
+            }
+            ipnet::IpNet::V6(_) => {
+                Prefix::from_net(prefix).is_some_and(|at| named.confirm(&mut self.ip6, at, bodies))
+            }
         }
     }
 
@@ -132,13 +136,13 @@ mod tests {
         }
         let kind = ObjectKind::Routes(Family::Ip4);
         rib.sync_begin(kind);
-        assert!(rib.confirm_route(&kept));
+        assert!(rib.confirm_route(kept));
         assert!(
-            !rib.confirm_route(&route("198.51.100.0/24", "192.0.2.2")),
+            !rib.confirm_route(route("198.51.100.0/24", "192.0.2.2")),
             "another gateway"
         );
         assert!(
-            !rib.confirm_route(&route("198.51.0.0/16", "192.0.2.1")),
+            !rib.confirm_route(route("198.51.0.0/16", "192.0.2.1")),
             "another prefix"
         );
         assert_eq!(rib.sync_end(kind), 1);

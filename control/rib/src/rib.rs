@@ -7,11 +7,12 @@ use ironlane_fib::{AdjacencyKind, VrfId};
 
 use crate::body::BodyKey;
 use crate::change::{Change, Family, ObjectKind, PortBinding, RouteFlags};
+use crate::node::{Entry, Table, is_throw};
 use crate::object::{Address, IfIndex, Neighbour, Route, Rule};
 use crate::prefix::{Bits, Prefix};
 use crate::resolve::State;
 use crate::slot::{SlotId, Slots};
-use crate::table::{Entry, RouteTable, Table, is_throw};
+use crate::table::RouteTable;
 use crate::update;
 
 /// What makes an address the same address.
@@ -102,8 +103,8 @@ impl Rib {
             Change::DelAddress(address) => self.del_address(&address),
             Change::SetNeighbour(neighbour) => self.set_neighbour(&neighbour),
             Change::DelNeighbour { ifindex, address } => self.del_neighbour(ifindex, address),
-            Change::SetRoute(route, flags) => self.set_route(&route, flags),
-            Change::DelRoute(route) => self.del_route(&route),
+            Change::SetRoute(route, flags) => self.set_route(route, flags),
+            Change::DelRoute(route) => self.del_route(route),
             Change::SetNexthop(object) => self.set_nexthop(object),
             Change::DelNexthop(id) => self.del_nexthop(id),
             Change::SetRule(rule) => {
@@ -123,7 +124,13 @@ impl Rib {
     /// [`sync_end`](Rib::sync_end), in order: applied again, they lead to the same state, but an
     /// entry of the dump that is older than an event would undo it.
     pub fn sync_begin(&mut self, kind: ObjectKind) {
-        *self.generations.entry(kind).or_default() += 1;
+        let generation = self.generations.entry(kind).or_default();
+        *generation += 1;
+        match kind {
+            ObjectKind::Routes(Family::Ip4) => self.ip4.begin(*generation),
+            ObjectKind::Routes(Family::Ip6) => self.ip6.begin(*generation),
+            _ => {}
+        }
     }
 
     /// A dump of this kind ended without interruption: sweeps what it did not name, and tells
@@ -212,12 +219,13 @@ impl Rib {
             .map(|(&ifindex, &binding)| (ifindex, binding))
     }
 
-    fn set_route(&mut self, route: &Route, flags: RouteFlags) {
+    fn set_route(&mut self, route: Route, flags: RouteFlags) {
         let family = Family::of(route.prefix.addr());
         let Some(table) = Table::new(route.table, family) else {
             return;
         };
         let generation = self.generation(ObjectKind::Routes(family));
+        let (prefix, metric, tos) = (route.prefix, route.metric, route.tos);
         let (key, dead) = BodyKey::new(route);
         let throw = is_throw(key.kind);
         let bodies = &mut self.state.bodies;
@@ -226,7 +234,6 @@ impl Rib {
         if listed && bodies.set_dead(body, &dead) {
             self.slots.mark_key(crate::slot::SlotKey::Body(body));
         }
-        let (metric, tos) = (route.metric, route.tos);
         let honoured = tos == 0 && bodies[body].is_for_all_sources() && !bodies[body].sleeps();
         let entry = Entry {
             body,
@@ -237,24 +244,24 @@ impl Rib {
             honoured,
             throw,
         };
-        in_table!(self, route.prefix, |routes, prefix| {
+        in_table!(self, prefix, |routes, prefix| {
             routes.edit(prefix, bodies, |entries, bodies| {
                 update::insert(entries, entry, flags, bodies)
             });
         });
     }
 
-    fn del_route(&mut self, route: &Route) {
+    fn del_route(&mut self, route: Route) {
         let family = Family::of(route.prefix.addr());
         let Some(table) = Table::new(route.table, family) else {
             return;
         };
         let generation = self.generation(ObjectKind::Routes(family));
+        let (prefix, metric, tos) = (route.prefix, route.metric, route.tos);
         let (key, dead) = BodyKey::new(route);
         let bodies = &mut self.state.bodies;
         // Only to compare with: nothing but the key of this entry is looked at.
         let body = bodies.acquire(key.clone(), &dead);
-        let (metric, tos) = (route.metric, route.tos);
         let gone = Entry {
             body,
             metric,
@@ -265,7 +272,7 @@ impl Rib {
             throw: false,
         };
         let mut order_lost = false;
-        in_table!(self, route.prefix, |routes, prefix| {
+        in_table!(self, prefix, |routes, prefix| {
             routes.edit(prefix, bodies, |entries, bodies| {
                 order_lost = update::is_order_lost(entries, &gone, &key, bodies);
                 update::delete(entries, &gone, &key, bodies)

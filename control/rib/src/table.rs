@@ -13,111 +13,8 @@ use ironlane_fib::NexthopIndex;
 
 use crate::body::{Bodies, BodyId};
 use crate::change::Family;
-use crate::object::{RouteKind, TableId};
+use crate::node::{Entries, Entry, Node};
 use crate::prefix::{Bits, Prefix};
-
-/// A table that the default rules lead to, in the order of the rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum Table {
-    Local,
-    Main,
-    Default,
-}
-
-impl Table {
-    /// The table of this number, if the default rules of the family lead to it.
-    pub(crate) fn new(id: TableId, family: Family) -> Option<Self> {
-        match id {
-            TableId::LOCAL => Some(Self::Local),
-            TableId::MAIN => Some(Self::Main),
-            TableId::DEFAULT if family == Family::Ip4 => Some(Self::Default),
-            _ => None,
-        }
-    }
-
-    /// Its number.
-    pub(crate) fn id(self) -> TableId {
-        match self {
-            Self::Local => TableId::LOCAL,
-            Self::Main => TableId::MAIN,
-            Self::Default => TableId::DEFAULT,
-        }
-    }
-}
-
-/// A route, at its prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) body: BodyId,
-    pub(crate) metric: u32,
-    /// The dump that named it last.
-    pub(crate) generation: u32,
-    pub(crate) table: Table,
-    pub(crate) tos: u8,
-    /// Takes part in lookups: has neither TOS nor source prefix, and a path that is not dead.
-    pub(crate) honoured: bool,
-    pub(crate) throw: bool,
-}
-
-impl Entry {
-    /// Where it stands among the routes of its prefix; equal for routes with the same key.
-    pub(crate) fn rank(&self) -> (Table, u8, u32) {
-        (self.table, !self.tos, self.metric)
-    }
-
-    fn layer(&self, family: Family) -> usize {
-        let first = match family {
-            Family::Ip4 => self.table < Table::Default,
-            Family::Ip6 => self.table < Table::Main,
-        };
-        usize::from(!first)
-    }
-}
-
-/// The routes of a prefix, ordered by [`Entry::rank`]; nearly always one.
-#[derive(Debug, Default)]
-enum Entries {
-    #[default]
-    None,
-    One(Entry),
-    Many(Box<[Entry]>),
-}
-
-impl Entries {
-    fn as_slice(&self) -> &[Entry] {
-        match self {
-            Self::None => &[],
-            Self::One(entry) => std::slice::from_ref(entry),
-            Self::Many(entries) => entries,
-        }
-    }
-
-    fn from_slice(entries: &[Entry]) -> Self {
-        match entries {
-            [] => Self::None,
-            [entry] => Self::One(*entry),
-            entries => Self::Many(entries.into()),
-        }
-    }
-}
-
-/// A prefix that has routes, a leaf in the tables, or both.
-#[derive(Debug, Default)]
-pub(crate) struct Node {
-    entries: Entries,
-    /// The leaf as it was last written; `NONE` if the prefix is not in the tables.
-    pub(crate) installed: NexthopIndex,
-    /// Waits in the queue.
-    queued: bool,
-}
-
-impl Node {
-    /// Its routes, in the order in which the kernel looks at them.
-    pub(crate) fn entries(&self) -> &[Entry] {
-        self.entries.as_slice()
-    }
-}
 
 /// What of a prefix matters to the prefixes that it covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,8 +23,32 @@ struct Profile {
     throw: bool,
 }
 
+/// A queue of more than one prefix in so many is dense.
+const DENSE: usize = 4;
+
 /// Longest length plus one, of either family.
 const LENGTHS: usize = 129;
+
+/// A prefix whose leaf may have to be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Queued<A: Bits> {
+    pub(crate) prefix: Prefix<A>,
+    /// The body that answers for it, where the routes of the prefix itself tell: not if another
+    /// layer or a `throw` may have a say.
+    pub(crate) winner: Option<BodyId>,
+}
+
+impl<A: Bits> Queued<A> {
+    /// `alone` says that no prefix of the first layer covers it.
+    fn new(prefix: Prefix<A>, node: &Node, family: Family, alone: bool) -> Self {
+        let best = node.entries().iter().find(|entry| entry.honoured);
+        let own = best.filter(|best| !best.throw && (alone || best.layer(family) == 0));
+        Self {
+            prefix,
+            winner: own.map(|entry| entry.body),
+        }
+    }
+}
 
 /// The routes of a family.
 #[derive(Debug)]
@@ -144,6 +65,8 @@ pub(crate) struct RouteTable<A: Bits> {
     routes: usize,
     /// Routes that take no part in lookups.
     passed_by: usize,
+    /// The generation of a dump that began with no route here: all there are came since.
+    first_dump: Option<u32>,
     scratch: Vec<Entry>,
 }
 
@@ -158,6 +81,7 @@ impl<A: Bits> RouteTable<A> {
             queue: Vec::new(),
             routes: 0,
             passed_by: 0,
+            first_dump: None,
             scratch: Vec::new(),
         }
     }
@@ -195,6 +119,19 @@ impl<A: Bits> RouteTable<A> {
     /// A prefix, to note its leaf.
     pub(crate) fn node_mut(&mut self, prefix: Prefix<A>) -> Option<&mut Node> {
         self.nodes.get_mut(&prefix)
+    }
+
+    /// Notes the leaves of prefixes, which are in order, as they were written.
+    pub(crate) fn note_installed(
+        &mut self,
+        written: impl Iterator<Item = (Prefix<A>, NexthopIndex)>,
+    ) {
+        let mut nodes = self.nodes.iter_mut();
+        for (prefix, index) in written {
+            if let Some((_, node)) = nodes.find(|(at, _)| **at == prefix) {
+                node.installed = index;
+            }
+        }
     }
 
     /// Changes the routes of a prefix by `change`, which tells whether more than generations
@@ -283,14 +220,31 @@ impl<A: Bits> RouteTable<A> {
     }
 
     /// Takes all queued prefixes.
-    pub(crate) fn take_queue(&mut self) -> Vec<Prefix<A>> {
+    pub(crate) fn take_queue(&mut self) -> Vec<Queued<A>> {
         let queue = std::mem::take(&mut self.queue);
-        for prefix in &queue {
-            if let Some(node) = self.nodes.get_mut(prefix) {
+        let family = self.family;
+        if queue.len() <= self.nodes.len() / DENSE {
+            let nodes = queue.into_iter().filter_map(|prefix| {
+                let node = self.nodes.get_mut(&prefix)?;
                 node.queued = false;
+                Some(Queued::new(prefix, node, family, false))
+            });
+            return nodes.collect();
+        }
+        // A walk is faster than so many searches, gives them in order, and meets what covers them.
+        let mut taken = Vec::with_capacity(queue.len());
+        // Where the prefixes of the first layer end that were met.
+        let mut reach: Option<A> = None;
+        for (&prefix, node) in &mut self.nodes {
+            let alone = reach.is_none_or(|reach| reach < prefix.first());
+            if profile(node.entries(), family).layers[0] {
+                reach = reach.max(Some(prefix.last()));
+            }
+            if std::mem::take(&mut node.queued) {
+                taken.push(Queued::new(prefix, node, family, alone));
             }
         }
-        queue
+        taken
     }
 
     /// Forgets a prefix that has neither routes nor leaf.
@@ -348,8 +302,16 @@ impl<A: Bits> RouteTable<A> {
         }
     }
 
+    /// A dump of this generation begins.
+    pub(crate) fn begin(&mut self, generation: u32) {
+        self.first_dump = (self.routes == 0).then_some(generation);
+    }
+
     /// Takes out routes that the dump of this generation did not name; tells how many.
     pub(crate) fn sweep(&mut self, bodies: &mut Bodies, generation: u32) -> usize {
+        if self.first_dump == Some(generation) {
+            return 0;
+        }
         let stale = |entry: &Entry| entry.generation != generation;
         let found = self
             .nodes
@@ -467,9 +429,4 @@ fn profile(entries: &[Entry], family: Family) -> Profile {
         profile.throw |= layer == 0 && entry.throw;
     }
     profile
-}
-
-/// Whether a route of this kind sends lookups on to the next table.
-pub(crate) fn is_throw(kind: RouteKind) -> bool {
-    kind == RouteKind::Throw
 }

@@ -14,8 +14,8 @@ use std::ops::Range;
 
 use crate::body::{Bodies, BodyKey};
 use crate::change::{Family, RouteFlags};
+use crate::node::Entry;
 use crate::object::RouteTarget;
-use crate::table::Entry;
 
 /// Puts a route among those of its prefix, whose body the caller acquired for it. True if more
 /// than its generation changed.

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::body::BodyId;
 use crate::change::Family;
+use crate::node::{Entry, Node};
 use crate::object::{
     Address, IfIndex, Link, Neighbour, NexthopBody, NexthopId, NexthopObject, Path, Route,
     RouteTarget, Rule,
@@ -15,7 +16,6 @@ use crate::object::{
 use crate::prefix::{Bits, Prefix};
 use crate::rib::{HasTable, Rib};
 use crate::slot::{Content, Hop, Slot, SlotKey};
-use crate::table::{Entry, Node};
 
 /// Which routes to list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

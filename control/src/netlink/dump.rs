@@ -9,10 +9,11 @@ use netlink_packet_core::{
 
 use nix::libc;
 
+use super::ahead::ReadAhead;
 use super::attr::Attributes;
 use super::decode::{self, AF_INET, AF_INET6};
 use super::message::{Message, Messages};
-use super::socket::{Received, RouteSocket};
+use super::socket::{Read, RouteSocket};
 use super::{NetlinkError, addr, link, neigh, nexthop, route, rule};
 
 const RTM_GETLINK: u16 = 18;
@@ -41,59 +42,50 @@ pub(super) enum Step {
     },
 }
 
-/// Asks for lists, one at a time, piece by piece.
+/// Asks for lists, one at a time, piece by piece, of the network namespace of the thread that does.
+#[derive(Default)]
 pub(super) struct Dumper {
-    socket: RouteSocket,
     running: Option<Running>,
-    /// Messages that could not be decoded, since it was opened.
+    /// Messages that could not be decoded, since it was made.
     pub malformed: u64,
 }
 
 struct Running {
     kind: ObjectKind,
     seq: u32,
+    pieces: ReadAhead,
     interrupted: bool,
 }
 
 impl Dumper {
-    /// Opens a socket in the network namespace of this thread.
-    pub fn open() -> Result<Self, NetlinkError> {
-        Ok(Self {
-            socket: RouteSocket::requests()?,
-            running: None,
-            malformed: 0,
-        })
-    }
-
     /// Asks for all objects of a kind. A list that was being read is forgotten.
     pub fn begin(&mut self, kind: ObjectKind) -> Result<(), NetlinkError> {
-        if self.running.take().is_some() {
-            // The kernel refuses a second dump on a socket before the first is read.
-            self.socket = RouteSocket::requests()?;
-        }
+        // One of its own: whatever became of the list before, nothing of it is in the way.
+        let mut socket = RouteSocket::requests()?;
         let (request, body) = request(kind);
-        let seq = self.socket.send(request, NLM_F_DUMP, &body)?;
+        let seq = socket.send(request, NLM_F_DUMP, &body)?;
         self.running = Some(Running {
             kind,
             seq,
+            pieces: ReadAhead::start(socket, seq)?,
             interrupted: false,
         });
         Ok(())
     }
 
-    /// Reads one piece, about 32 KiB, and hands over what is in it.
+    /// Takes in one piece, about 32 KiB, and hands over what is in it. Blocks until it is there.
     ///
     /// # Panics
     /// If no list was asked for.
     pub fn step(&mut self, mut sink: impl FnMut(Change)) -> Result<Step, NetlinkError> {
         let running = self.running.as_mut().expect("a dump was begun");
-        let datagram = match self.socket.receive()? {
-            Received::Datagram(datagram) => datagram,
-            Received::Overrun => {
+        let (len, buffer) = match running.pieces.next()? {
+            (Read::Datagram(len), buffer) => (len, buffer),
+            (Read::Overrun, _) => {
                 running.interrupted = true;
                 return Ok(Step::More);
             }
-            Received::Empty => {
+            (Read::Empty, _) => {
                 let source = io::ErrorKind::TimedOut.into();
                 return Err(NetlinkError::Socket {
                     step: "waiting for a list",
@@ -101,7 +93,7 @@ impl Dumper {
                 });
             }
         };
-        for message in Messages::new(datagram) {
+        for message in Messages::new(buffer.first(len)) {
             let Ok(message) = message else {
                 self.malformed += 1;
                 running.interrupted = true;
@@ -112,9 +104,7 @@ impl Dumper {
             }
             running.interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
             if message.kind == NLMSG_DONE || message.kind == NLMSG_ERROR {
-                let Running {
-                    kind, interrupted, ..
-                } = *running;
+                let (kind, interrupted) = (running.kind, running.interrupted);
                 self.running = None;
                 return end(kind, interrupted, &message);
             }
@@ -124,6 +114,7 @@ impl Dumper {
                 Err(_) => self.malformed += 1,
             }
         }
+        running.pieces.give_back(buffer);
         Ok(Step::More)
     }
 
@@ -226,7 +217,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_object_is_listed_by_this_kernel() {
-        let mut dumper = Dumper::open().unwrap();
+        let mut dumper = Dumper::default();
         for kind in ObjectKind::ALL {
             let mut count = 0;
             dumper
@@ -242,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_list_can_be_left_and_another_begun() {
-        let mut dumper = Dumper::open().unwrap();
+        let mut dumper = Dumper::default();
         dumper.begin(ObjectKind::Links).unwrap();
         dumper.begin(ObjectKind::Rules(Family::Ip4)).unwrap();
         let mut only_rules = true;

@@ -6,6 +6,7 @@
 //! a list can do harm. `docs/mirror.md` tells the whole.
 
 mod addr;
+mod ahead;
 mod attr;
 mod counters;
 mod decode;

@@ -24,7 +24,7 @@ pub fn kernel_rib(
     for (ifindex, binding) in bindings {
         rib.bind_port(ifindex, binding);
     }
-    let mut dumper = Dumper::open()?;
+    let mut dumper = Dumper::default();
     for kind in ObjectKind::ALL {
         dumper.all(kind, |change| match change {
             Some(change) => rib.apply(change),

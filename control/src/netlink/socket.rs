@@ -34,11 +34,26 @@ pub(super) enum Received<'a> {
     Overrun,
 }
 
+/// Room for any datagram.
+pub(super) struct Buffer(Box<[u8]>);
+
+impl Buffer {
+    /// An empty one; memory is taken as far as it is used.
+    pub fn new() -> Self {
+        Self(vec![0; DATAGRAM_LEN].into_boxed_slice())
+    }
+
+    /// Its first bytes.
+    pub fn first(&self, len: usize) -> &[u8] {
+        &self.0[..len]
+    }
+}
+
 /// A netlink socket with its receive buffer, in the network namespace of the thread that opened
 /// it.
 pub(super) struct RouteSocket {
     socket: Socket,
-    buffer: Box<[u8]>,
+    buffer: Buffer,
     seq: u32,
 }
 
@@ -51,7 +66,7 @@ impl RouteSocket {
             .map_err(at("asking for explained errors"))?;
         Ok(Self {
             socket,
-            buffer: vec![0; DATAGRAM_LEN].into_boxed_slice(),
+            buffer: Buffer::new(),
             seq: 0,
         })
     }
@@ -101,23 +116,16 @@ impl RouteSocket {
 
     /// Reads a datagram.
     pub fn receive(&mut self) -> Result<Received<'_>, NetlinkError> {
-        loop {
-            let mut free = &mut self.buffer[..];
-            return match self.socket.recv_from(&mut free, libc::MSG_TRUNC) {
-                // Another process may write to our port; only the kernel is believed.
-                Ok((_, from)) if from.port_number() != 0 => continue,
-                Ok((len, _)) => match self.buffer.get(..len) {
-                    Some(datagram) => Ok(Received::Datagram(datagram)),
-                    None => Ok(Received::Overrun),
-                },
-                Err(e) => match Errno::from_raw(e.raw_os_error().unwrap_or_default()) {
-                    Errno::EAGAIN => Ok(Received::Empty),
-                    Errno::EINTR => continue,
-                    Errno::ENOBUFS => Ok(Received::Overrun),
-                    _ => Err(at("reading")(e)),
-                },
-            };
-        }
+        Ok(match receive(&self.socket, &mut self.buffer.0)? {
+            Read::Datagram(len) => Received::Datagram(self.buffer.first(len)),
+            Read::Empty => Received::Empty,
+            Read::Overrun => Received::Overrun,
+        })
+    }
+
+    /// Reads a datagram into a buffer of the caller's.
+    pub fn receive_into(&self, buffer: &mut Buffer) -> Result<Read, NetlinkError> {
+        receive(&self.socket, &mut buffer.0)
     }
 
     /// Sends a request and gives the number that its answers will have.
@@ -169,6 +177,32 @@ impl RouteSocket {
             .send_to(bytes, &kernel, 0)
             .map_err(at("sending a request"))?;
         Ok(())
+    }
+}
+
+/// As [`Received`], of a datagram that is in a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    Datagram(usize),
+    Empty,
+    Overrun,
+}
+
+/// Reads a datagram into a buffer.
+fn receive(socket: &Socket, buffer: &mut [u8]) -> Result<Read, NetlinkError> {
+    loop {
+        return match socket.recv_from(&mut &mut *buffer, libc::MSG_TRUNC) {
+            // Another process may write to our port; only the kernel is believed.
+            Ok((_, from)) if from.port_number() != 0 => continue,
+            Ok((len, _)) if len <= buffer.len() => Ok(Read::Datagram(len)),
+            Ok(_) => Ok(Read::Overrun),
+            Err(e) => match Errno::from_raw(e.raw_os_error().unwrap_or_default()) {
+                Errno::EAGAIN => Ok(Read::Empty),
+                Errno::EINTR => continue,
+                Errno::ENOBUFS => Ok(Read::Overrun),
+                _ => Err(at("reading")(e)),
+            },
+        };
     }
 }
 

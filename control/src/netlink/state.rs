@@ -56,7 +56,11 @@ impl MirrorState {
         writer: Writer,
         listener: PortListener,
     ) -> Result<Self, NetlinkError> {
-        let sync = Sync::new(Dumper::open()?, options.audit_delay, options.audit_interval);
+        let sync = Sync::new(
+            Dumper::default(),
+            options.audit_delay,
+            options.audit_interval,
+        );
         let refresher = Refresher::open(writer.tables())?;
         let elsewhere = options.netns.is_some();
         let namespace = elsewhere.then(namespace::here).transpose()?.map(Arc::new);

@@ -212,7 +212,7 @@ impl Sync {
         } = run;
         let step = self.dumper.step(|change| match change {
             Change::SetRoute(route, _) if !touched.is_empty() && touched.contains(&key(&route)) => {
-                *unconfirmed += u64::from(!rib.confirm_route(&route));
+                *unconfirmed += u64::from(!rib.confirm_route(route));
             }
             change => {
                 ports.see(&change);
@@ -390,7 +390,7 @@ mod tests {
         ports.see(&link);
         ports.bind(tap, PortId(3));
         rib.apply(link);
-        let mut sync = Sync::new(Dumper::open().unwrap(), Duration::ZERO, None);
+        let mut sync = Sync::new(Dumper::default(), Duration::ZERO, None);
         while !sync.is_first_done() {
             let now = Instant::now();
             sync.step(&mut rib, &mut ports, &mut totals, true, now)
