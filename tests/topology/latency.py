@@ -9,7 +9,6 @@ clock runs from before the message is sent until the kernel's receive stamp of t
 at the new nexthop. Prints one JSON line: samples, and p50, p99 and max in microseconds.
 """
 
-import ctypes
 import json
 import select
 import socket
@@ -17,25 +16,13 @@ import struct
 import sys
 import time
 
+from wire import SO_TIMESTAMPNS, attribute, confirmed, message, percentiles, stamp_of, within
+
 TARGET = {4: "203.0.113.9", 6: "2001:db8:113::9"}
 GATEWAY = {4: "10.{}.0.2", 6: "2001:db8:{}::2"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 DPORT = 9
-SO_TIMESTAMPNS = 35
-CLONE_NEWNET = 0x40000000
-RTM_NEWROUTE, NLM_F_REQUEST, NLM_F_ACK, NLM_F_REPLACE, NLM_F_CREATE = 24, 1, 4, 0x100, 0x400
-
-
-def within(namespace, make):
-    """What make() returns when called inside a network namespace; sockets stay there."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/self/ns/net") as home, open(f"/run/netns/{namespace}") as there:
-        if libc.setns(there.fileno(), CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"setns {namespace}")
-        try:
-            return make()
-        finally:
-            libc.setns(home.fileno(), CLONE_NEWNET)
+RTM_NEWROUTE = 24
 
 
 def receiver(family):
@@ -57,14 +44,7 @@ def stamps(s):
             _, ancillary, _, _ = s.recvmsg(64, 64)
         except BlockingIOError:
             return found
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
-                seconds, nanoseconds = struct.unpack("qq", data[:16])
-                found.append(seconds + nanoseconds / 1e9)
-
-
-def attribute(kind, data):
-    return struct.pack("HH", 4 + len(data), kind) + data
+        found.append(stamp_of(ancillary))
 
 
 def replace_message(family, gateway, index):
@@ -74,8 +54,7 @@ def replace_message(family, gateway, index):
     body += attribute(1, target)
     body += attribute(5, socket.inet_pton(FAMILY[family], gateway))
     body += attribute(4, struct.pack("I", index))
-    flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_REPLACE | NLM_F_CREATE
-    return struct.pack("IHHII", 16 + len(body), RTM_NEWROUTE, flags, 1, 0) + body
+    return message(RTM_NEWROUTE, body)
 
 
 def main():
@@ -109,7 +88,7 @@ def main():
         netlink.send(messages[end])
 
     change(0)
-    netlink.recv(4096)
+    confirmed(netlink)
     send_until(0, time.monotonic() + 10)
     samples = []
     for turn in range(1, count + 1):
@@ -124,11 +103,9 @@ def main():
         change(new)
         samples.append(1e6 * (send_until(new, time.monotonic() + 10) - before))
         select.select([netlink], [], [], 1)
-        netlink.recv(4096)
+        confirmed(netlink)
         stamps(receivers[1 - new])
-    samples.sort()
-    at = lambda share: round(samples[min(len(samples) - 1, int(share * len(samples)))])
-    print(json.dumps({"samples": count, "p50_us": at(0.5), "p99_us": at(0.99), "max_us": at(1)}))
+    print(json.dumps(percentiles(samples)))
 
 
 main()
