@@ -1,8 +1,12 @@
-"""Routes at speed: the FIB's writer alone, then beside an lcore that forwards over the full table, in pairs of
-a quiet and a changing round."""
+"""Routes at speed: the FIB's writer alone; throughput of an lcore over the full table in pairs of a quiet and a
+changing round; frames through the lcore while routes change, each compared with the history of its
+destination; and one change under a million routes of the kernel, by the shipped daemon, seen from outside."""
 import json
 import os
+import re
 import statistics
+import subprocess
+import tempfile
 
 import goals
 import report
@@ -10,50 +14,108 @@ import rig
 
 # Student's t for a 95 % interval, by the number of pairs.
 T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
+# Update streams of the data beside the source, each with the table before it.
+STREAMS = {"a day of 2026": ("v4-20260511.txt.xz", "updates-v4-20260511.txt.xz"),
+           "the burst of 2015": ("v4-20151023.txt.xz", "updates-v4-20151023.txt.xz")}
+CHANGES = {"mac": "a neighbour's MAC", "nexthop": "a nexthop object", "link": "a link"}
+
+
+def streams():
+    """Name, table and updates of each stream; without the data a made-up one."""
+    data = os.path.join(rig.SHARED, "data", "rib")
+    there = {name: [os.path.join(data, file) for file in files] for name, files in STREAMS.items()}
+    there = {name: files for name, files in there.items() if all(map(os.path.exists, files))}
+    return [(name, table, ["--updates", updates]) for name, (table, updates) in there.items()] or [("made up", rig.table(4), [])]
+
+
+def perf(who, *arguments):
+    """Rows of ironlane-perf routes, or one that says what failed."""
+    try:
+        out = rig.perf("routes", *arguments, timeout=1200)
+        return [{"part": "routes", "stream": who, **json.loads(line)} for line in out.splitlines()]
+    except rig.Failed as error:
+        return [{"part": "routes", "stream": who, "error": str(error)}]
+
+
+def outside(routes):
+    """Lines of tests/topology/convergence.sh."""
+    script = os.path.join(rig.ROOT, "tests", "topology", "convergence.sh")
+    daemon = os.path.join(os.path.dirname(rig.PERF), "ironlane")
+    run = subprocess.run([script], capture_output=True, text=True, timeout=600,
+                         env={**os.environ, "IRONLANE_ROUTES": str(routes), "IRONLANE": daemon, "LIMIT_P50_US": "1000000", "LIMIT_LINK_US": "1000000"})
+    if run.returncode:
+        return [{"part": "routes", "error": f"convergence.sh: {(run.stdout + run.stderr)[-400:]}"}]
+    return [{"part": "routes", **json.loads(line)} for line in re.findall(r"\((\{.*\})\)", run.stdout)]
 
 
 def measure(context):
     pairs, seconds = context.rounds or (3 if context.quick else 9), context.seconds or (0.5 if context.quick else 3)
-    progress = rig.Progress(1)
-    progress.now("loading, churn, churn under traffic")
-    scene = rig.scenes()["full4"]
-    updates = os.path.join(rig.SHARED, "data", "rib", "updates-v4-20260511.txt.xz")
-    more = ["--updates", updates] if os.path.exists(updates) else []
-    try:
-        out = rig.perf("routes", "--table", rig.table(4), *more, "--pcap", rig.pcaps(scene)[0], "--rounds", pairs, "--seconds", seconds,
-                       "--cpu", rig.WORKER, timeout=1200)
-        rows = [{"part": "routes", "who": "ironlane", **json.loads(line)} for line in out.splitlines()]
-    except rig.Failed as error:
-        rows = [{"part": "routes", "who": "ironlane", "error": str(error)}]
-    progress.step(rows[0].get("error") or ", ".join(
-        f"{row['what']}: {row['per_second'] / 1e3:,.0f} k/s" for row in rows if "per_second" in row))
+    todo = streams()[:1] if context.quick else streams()
+    progress = rig.Progress(3 * len(todo) + 1)
+    rows = []
+
+    def step(doing, more):
+        progress.now(doing)
+        new = more()
+        rows.extend(new)
+        progress.step(new[-1].get("error") or doing)
+
+    for name, table, updates in todo:
+        base = ["--table", table, *updates, "--cpu", rig.WORKER, "--seconds", seconds]
+        with tempfile.TemporaryDirectory() as folder:
+            pcap = os.path.join(folder, "frames.pcap")
+            rig.perf("frames", "--scene", "full4", "--table4", table, "--out", pcap)
+            step(f"{name}: the writer alone", lambda: perf(name, *base))
+            step(f"{name}: pairs under traffic", lambda: perf(name, *base, "--pcap", pcap, "--rounds", pairs))
+            step(f"{name}: every frame compared", lambda: perf(name, *base, "--watch"))
+    step("one change under many routes", lambda: outside(20_000 if context.quick else 1_000_000))
     return rows
+
+
+def interval(ratios):
+    mean = statistics.mean(ratios)
+    width = T.get(len(ratios), 2.26) * statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else float("nan")
+    return mean, width
 
 
 def run(context, folder):
     """The part, for __main__."""
     rows = measure(context)
-    alone = {row["what"]: row for row in rows if "per_second" in row}
-    ratios = [row["ratio"] for row in rows if "ratio" in row]
-    table = report.markdown(["what", "changes", "seconds", "changes a second", "waited for readers, at most"],
-                            [[what, f"{row['changes']:,}", f"{row['seconds']:.2f}", f"{row['per_second']:,.0f}", row["waiting_most"]]
-                             for what, row in alone.items()])
-    words, mean = "Failed.", None
-    if ratios:
-        mean = statistics.mean(ratios)
-        width = T.get(len(ratios), 2.26) * statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else float("nan")
-        rate = statistics.mean(row["changes_per_second"] for row in rows if "ratio" in row)
-        words = (f"Forwarding over the full IPv4 table with {rate:,.0f} changes a second: {mean:.3f} of the quiet rate "
-                 f"(95 % interval {mean - width:.3f} to {mean + width:.3f}, {len(ratios)} pairs). Below: the writer alone, a reader looking "
-                 "all the time.")
+    names = list(dict.fromkeys(row["stream"] for row in rows if "stream" in row))
+    of = {(row.get("stream"), row["what"]): row for row in rows if "what" in row}
+    alone = [[name, what, f"{row['changes']:,}", f"{row['seconds']:.2f}", f"{row['per_second']:,.0f}", row["waiting_most"]]
+             for (name, what), row in of.items() if "per_second" in row]
+    sections = [("The writer alone", "A reader looks up random destinations all the time, but for `fill`: all routes at once, in empty tables.",
+                 report.markdown(["stream", "what", "changes", "seconds", "changes a second", "waited for readers, at most"], alone), [])]
+    under, wanted = [], []
+    for name in names:
+        ratios = [row["ratio"] for row in rows if row.get("stream") == name and "ratio" in row]
+        watch, mean = of.get((name, "watch")), None
+        line = [name, "-", "-"]
+        if ratios:
+            mean, width = interval(ratios)
+            rate = statistics.mean(row["changes_per_second"] for row in rows if row.get("stream") == name and "ratio" in row)
+            line = [name, f"{rate:,.0f}", f"{mean:.3f} ({mean - width:.3f} to {mean + width:.3f}, {len(ratios)} pairs)"]
+        keys = ("sent", "crossed", "wrong", "lost")
+        under.append(line + ([f"{watch[key]:,}" for key in keys] + [f"{watch['blocked_ms']:.3f}"] if watch else ["-"] * 5))
+        wanted += [goals.Goal("routes", f"{name}: rate under 100,000 updates a second, share of the quiet rate", mean, 0.97),
+                   goals.Goal("routes", f"{name}: frames by a nexthop that was never right", watch and watch["wrong"], 0, at_most=True)]
+    sections.append(("Under traffic", "Share of the quiet rate with its 95 % interval; then frames through the lcore while routes change.", report.markdown(
+        ["stream", "updates a second", "share of the quiet rate", "frames", "nexthop changed under way", "wrong", "lost", "blocked, ms"], under), []))
+    changes = [row for row in rows if row.get("what") in CHANGES]
+    sections.append(("One change under many routes", "From before the system call to the first frame by the new way, by the shipped daemon on tap ports.", report.markdown(
+        ["change", "routes", "times", "p50, us", "p99, us", "most, us"],
+        [[CHANGES[row["what"]], f"{row['routes']:,}", row["samples"], row["p50_us"], row["p99_us"], row["max_us"]] for row in changes]), []))
+    failed = [row["error"] for row in rows if "error" in row]
+    if failed:
+        sections.append(("Failed", "; ".join(failed), "", []))
+    first = names[0] if names else None
 
-    def of(what):
-        return alone[what]["per_second"] / 1e3 if what in alone else None
+    def speed(what):
+        return of[first, what]["per_second"] / 1e3 if (first, what) in of else None
 
-    return {
-        "sections": [("Routes at speed", words, table, [])],
-        "goals": [goals.Goal("routes", "full table into an empty FIB, thousand routes a second", of("load"), 1000),
-                  goals.Goal("routes", "churn, thousand changes a second", of("churn"), 500),
-                  goals.Goal("routes", "rate under 100,000 changes a second, share of the quiet rate", mean, 0.97)],
-        "data": {"rows": rows},
-    }
+    wanted = [goals.Goal("routes", "full table into an empty FIB, thousand routes a second", speed("load"), 1000),
+              goals.Goal("routes", "churn, thousand changes a second", speed("churn"), 500), *wanted]
+    wanted += [goals.Goal("routes", f"{words} changes under many routes: to the first frame, p50", next(
+        (row["p50_us"] for row in changes if row["what"] == what), None), 1000, at_most=True, unit=" us") for what, words in CHANGES.items()]
+    return {"sections": sections, "goals": wanted, "data": {"rows": rows}}

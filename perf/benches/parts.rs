@@ -15,8 +15,8 @@ use ironlane_control::netlink::{Messages, change};
 use ironlane_fib::{Adjacency, NexthopIndex, PortId, Tables, VrfId, Writer};
 use ironlane_packet::checksum;
 use ironlane_packet::ip4::{Ip4Fields, Ip4Mut};
+use ironlane_perf::numbers::Numbers;
 use ironlane_perf::table::{self, Route};
-use ironlane_perf::traffic::Numbers;
 use ironlane_rcu::{Domain, Published, Retirer};
 
 const BURST: usize = 64;

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::check;
-use crate::oracle::Oracle;
+use crate::frames;
+use crate::oracle::{Oracle, SINK_MAC};
 use crate::play::{Which, mac};
-use crate::rig::SINK_MAC;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -40,14 +39,14 @@ impl CompareArgs {
         let oracle = Oracle::new(&scene.routes(&tables)?);
         let from = self.from_mac.unwrap_or(SINK_MAC);
         let mut wanted: HashMap<Vec<u8>, bool> = HashMap::new();
-        for frame in check::frames(&self.pcap)? {
+        for frame in frames::read(&self.pcap)? {
             if let Some(mut out) = oracle.forwarded(&frame) {
                 out[6..12].copy_from_slice(&from);
                 wanted.insert(out, false);
             }
         }
         let mut count = 0_usize;
-        for (index, frame) in check::frames(&self.got)?.into_iter().enumerate() {
+        for (index, frame) in frames::read(&self.got)?.into_iter().enumerate() {
             if frame[0] & 1 == 1 {
                 continue;
             }

@@ -14,11 +14,10 @@ use ironlane_fib::{Adjacency, NexthopIndex, PortId, Tables, VrfId, Writer};
 use ironlane_packet::eth::Mac;
 use ironlane_rcu::{Domain, Reader};
 
-use crate::oracle::nexthop_mac;
-use crate::rig::SINK_MAC;
+use crate::frames::ROUTER_MAC;
+use crate::oracle::{SINK_MAC, nexthop_mac};
 use crate::scene::{self, Scene};
 use crate::table::{self, Route};
-use crate::traffic::ROUTER_MAC;
 use crate::{frames, table::Tables as Files};
 
 type Failure = Box<dyn std::error::Error>;

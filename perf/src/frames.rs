@@ -6,11 +6,16 @@ use std::path::Path;
 use ironlane_packet::checksum;
 use ironlane_packet::vlan::TAG_LEN_BYTES;
 
+use crate::numbers::Numbers;
 use crate::scene::{Scene, Stream};
 use crate::table::{Prefix, Tables};
-use crate::traffic::{Numbers, ROUTER_MAC, SOURCE_MAC};
 
 type Failure = Box<dyn std::error::Error>;
+
+/// MAC address of the first `net_pcap` port, which frames are sent to.
+pub const ROUTER_MAC: [u8; 6] = [0x02, 0x70, 0x63, 0x61, 0x70, 0x00];
+/// MAC address that they come from.
+pub const SOURCE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x99];
 
 /// IPv4 source: a prefix for documentation, which no table has.
 const SOURCE4: u32 = 0xc000_020a;
@@ -59,8 +64,25 @@ fn destinations(stream: &Stream, tables: &Tables) -> Result<Vec<Prefix>, Failure
     Ok(prefixes)
 }
 
+/// A UDP frame of so many bytes, without FCS, to an address.
+///
+/// # Errors
+/// If it is too short for its headers.
+pub fn udp(ip6: bool, to: u128, size: usize) -> Result<Vec<u8>, Failure> {
+    let stream = Stream {
+        to: String::new(),
+        size,
+        weight: 1,
+        ttl: 64,
+        bad_checksum: false,
+        bad_length: false,
+        vlan: None,
+    };
+    frame(&stream, ip6, to, 0)
+}
+
 /// Whether packets to it pass the rules for addresses (RFC 1812 5.3.7, RFC 4291).
-fn is_forwarded(prefix: Prefix) -> bool {
+pub fn is_forwarded(prefix: Prefix) -> bool {
     if prefix.ip6 {
         prefix.address >> 125 == 1
     } else {
@@ -126,6 +148,30 @@ pub fn write(path: &Path, frames: &[Vec<u8>]) -> io::Result<()> {
         file.write_all(frame)?;
     }
     file.flush()
+}
+
+/// Frames of a pcap file of microseconds in this machine's byte order.
+///
+/// # Errors
+/// What reading says, or that it is not such a file.
+pub fn read(path: &Path) -> io::Result<Vec<Vec<u8>>> {
+    let bytes = std::fs::read(path)?;
+    let bad = || io::Error::other(format!("{} is not a pcap file", path.display()));
+    let word = |at: usize| {
+        let bytes = bytes.get(at..at + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?))
+    };
+    if word(0) != Some(0xa1b2_c3d4) && word(0) != Some(0xa1b2_3c4d) {
+        return Err(bad());
+    }
+    let mut at = 24;
+    let mut frames = Vec::new();
+    while at < bytes.len() {
+        let len = word(at + 8).ok_or_else(bad)? as usize;
+        frames.push(bytes.get(at + 16..at + 16 + len).ok_or_else(bad)?.to_vec());
+        at += 16 + len;
+    }
+    Ok(frames)
 }
 
 #[cfg(test)]

@@ -60,6 +60,12 @@ impl RingPorts {
         self.sink.device()
     }
 
+    /// Their other ends, and buffers for what is sent.
+    pub fn ends(&mut self) -> (&mut RingProducer, &mut RingConsumer, &Mempool) {
+        let (to, from) = (&mut self.source.to_port[0], &mut self.sink.from_port[0]);
+        (to, from, &self.pool)
+    }
+
     /// The generator at their other ends.
     pub fn generator(&mut self, frames: Vec<Vec<u8>>) -> Generator<'_> {
         Generator {

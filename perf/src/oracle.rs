@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use crate::rig::SINK_MAC;
 use crate::table::{Prefix, Route};
 
 /// What becomes of a frame.
@@ -34,6 +33,9 @@ pub struct Oracle {
     lengths: Vec<(u8, bool)>,
     routes: HashMap<Prefix, u32>,
 }
+
+/// Source MAC address of what leaves by the sink.
+pub const SINK_MAC: [u8; 6] = [0x02, 0, 0, 0, 1, 1];
 
 /// MAC address of a nexthop behind the sink.
 pub const fn nexthop_mac(index: u32) -> [u8; 6] {

@@ -7,11 +7,11 @@ use clap::Args;
 use ironlane_dataplane::eal::Memory;
 use serde::Serialize;
 
+use crate::frames;
 use crate::oracle::{Fates, Oracle};
 use crate::router::{Measured, Router, Setup};
 use crate::scene::{self, Scene};
 use crate::table::{self, Route, Tables};
-use crate::{check, frames};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -182,7 +182,7 @@ impl PlayArgs {
         }
         let mut sent = Vec::new();
         for pcap in &self.pcap {
-            sent.extend(check::frames(pcap)?);
+            sent.extend(frames::read(pcap)?);
         }
         let fates = Oracle::new(&routes).count(&sent)?;
         let sources = (0..).zip(&self.pcap);
@@ -238,7 +238,7 @@ pub fn verify(
     let oracle = Oracle::new(wanted);
     let mut sent = Vec::new();
     for pcap in pcaps {
-        sent.extend(check::frames(pcap)?);
+        sent.extend(frames::read(pcap)?);
     }
     let fates = oracle.count(&sent)?;
     let out = pcaps[0].with_extension("out.pcap");
@@ -255,7 +255,7 @@ pub fn verify(
         routes: installed.to_vec(),
     })
     .and_then(|router| router.finish(fates));
-    let got = played.and_then(|()| Ok(check::frames(&out)?));
+    let got = played.and_then(|()| Ok(frames::read(&out)?));
     std::fs::remove_file(&out).or_else(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Ok(()),
         _ => Err(error),

@@ -15,8 +15,7 @@ use ironlane_rcu::Domain;
 use serde::Serialize;
 
 use crate::noise::Noise;
-use crate::oracle::{Fates, nexthop_mac};
-use crate::rig::SINK_MAC;
+use crate::oracle::{Fates, SINK_MAC, nexthop_mac};
 use crate::table::Route;
 
 type Failure = Box<dyn std::error::Error>;

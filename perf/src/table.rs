@@ -8,7 +8,7 @@ use std::process::Command;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::traffic::Numbers;
+use crate::numbers::Numbers;
 
 type Failure = Box<dyn std::error::Error>;
 
