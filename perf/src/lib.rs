@@ -5,6 +5,7 @@ pub mod baselines;
 pub mod bursts;
 pub mod compare;
 pub mod cost;
+pub mod crypto;
 pub mod frames;
 pub mod generator;
 pub mod latency;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ironlane_perf::{bursts, compare, cost, latency, lookup, play, routes, scene};
+use ironlane_perf::{bursts, compare, cost, crypto, latency, lookup, play, routes, scene};
 
 /// Measures the data plane on the rig: pcap source, one lcore, null sink.
 #[derive(Parser)]
@@ -31,6 +31,9 @@ enum What {
     Compare(compare::CompareArgs),
     /// The hot loops, for callgrind to count their instructions (perf/cost.py).
     Cost(cost::CostArgs),
+    /// Encryption on one lcore, by the engine's ways and, if built with `--features baselines`, by
+    /// others; a line of JSON for each.
+    Crypto(crypto::CryptoArgs),
     /// Filling and changing tables, alone and under traffic, as JSON lines.
     Routes(routes::RoutesArgs),
     /// Times through the box at shares of the highest rate without loss, as JSON.
@@ -70,6 +73,7 @@ fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
         What::Play(args) => args.run()?,
         What::Compare(args) => args.run()?,
         What::Cost(args) => args.run()?,
+        What::Crypto(args) => args.run()?,
         What::Routes(args) => args.run()?,
         What::Latency(args) => args.run()?,
         What::Search(args) => args.run()?,
