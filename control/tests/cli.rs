@@ -326,6 +326,19 @@ fn files_are_checked_without_a_daemon() {
     assert_eq!(told["config"], good);
     let problems = told["problems"].as_array().unwrap();
     assert_eq!(output.status.success(), problems.is_empty(), "{told}");
+    // Test machines have AES-NI.
+    assert_eq!(told["crypto"]["device"], "cpu", "{told}");
+    let algorithms = told["crypto"]["algorithms"].as_array().unwrap();
+    for name in [
+        "aes-gcm-16 (128)",
+        "aes-cbc/hmac-sha256-128 (256)",
+        "null/hmac-sha1-96",
+    ] {
+        assert!(
+            algorithms.iter().any(|has| has == name),
+            "no {name}: {told}"
+        );
+    }
 }
 
 #[test]

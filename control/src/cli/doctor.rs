@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use ironlane_dataplane::eal::crypto::{self, CryptoDevice};
 use serde::Serialize;
 
 use super::client;
@@ -33,6 +34,53 @@ struct Findings {
     config: Option<String>,
     notes: Vec<String>,
     problems: Vec<String>,
+    crypto: Crypto,
+}
+
+/// What encrypts for IPsec on this machine where no other device is configured.
+#[derive(Serialize)]
+struct Crypto {
+    /// Its device string.
+    device: &'static str,
+    /// What drives it.
+    driver: String,
+    /// What it has, each length of key by itself, as in `aes-gcm-16 (256)`; empty if that is not
+    /// known before it is opened.
+    algorithms: Vec<String>,
+}
+
+impl Default for Crypto {
+    fn default() -> Self {
+        let driver = match crypto::cpu_instructions() {
+            Some(instructions) => format!("libipsec-mb, {instructions}"),
+            None => "OpenSSL: this CPU has no AES-NI, IPsec will be slow".to_owned(),
+        };
+        Self {
+            device: CryptoDevice::default_string(),
+            driver,
+            algorithms: crypto::cpu_algorithms()
+                .map(|one| one.to_string())
+                .collect(),
+        }
+    }
+}
+
+impl Crypto {
+    /// In a line, without the lengths of keys.
+    fn line(&self) -> String {
+        let mut names: Vec<&str> = Vec::new();
+        for algorithm in &self.algorithms {
+            let name = algorithm.split(' ').next().unwrap_or(algorithm);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let Self { device, driver, .. } = self;
+        match names[..] {
+            [] => format!("crypto: {device} ({driver})"),
+            _ => format!("crypto: {device} ({driver}): {}", names.join(", ")),
+        }
+    }
 }
 
 /// Prints what is wrong, one line each with its cure; fails if there is anything.
@@ -51,6 +99,7 @@ pub async fn run(args: Args, socket: &Path) -> Result<(), Failure> {
                 config: Some(status.config_file),
                 notes: status.notes,
                 problems: status.warnings,
+                ..Findings::default()
             }
         }
         (None, Err(failure)) => {
@@ -80,6 +129,7 @@ fn show(out: &mut impl Write, findings: &Findings) -> std::io::Result<()> {
     if let Some(socket) = &findings.daemon {
         writeln!(out, "a daemon answers on {socket}")?;
     }
+    writeln!(out, "{}", findings.crypto.line())?;
     for note in &findings.notes {
         writeln!(out, "note: {note}")?;
     }

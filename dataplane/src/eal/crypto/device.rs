@@ -42,6 +42,34 @@ pub fn cpu_instructions() -> Option<String> {
     )
 }
 
+/// Those of [`KNOWN`] that the CPU's own crypto has; none where [`cpu_instructions`] is `None`. Needs
+/// no EAL.
+pub fn cpu_algorithms() -> impl Iterator<Item = Variant> {
+    let there = cpu_instructions().is_some();
+    let has = move |variant: &&Variant| there && has(None, **variant);
+    KNOWN.iter().filter(has).copied()
+}
+
+/// Whether a device of DPDK, or libipsec-mb, has an algorithm.
+fn has(id: Option<u8>, variant: Variant) -> bool {
+    // With extended sequence numbers, for which a cipher must take 12 bytes.
+    variant
+        .spec(12, Way::Seal)
+        .is_ok_and(|spec| lacks(id, &spec) == c::IL_CRYPTO_HAS_BOTH)
+}
+
+/// What it has not of the two parts.
+fn lacks(id: Option<u8>, spec: &c::il_crypto_spec) -> u32 {
+    // SAFETY: reads the lengths in `spec`; a device has that number.
+    let lacks = unsafe {
+        match id {
+            None => c::il_mb_lacks(spec),
+            Some(id) => c::il_crypto_lacks(id, spec),
+        }
+    };
+    lacks.unsigned_abs()
+}
+
 impl CryptoDevice {
     /// The device string of the CPU's own crypto.
     pub const CPU: &'static str = "cpu";
@@ -106,10 +134,7 @@ impl CryptoDevice {
 
     /// Whether it has an algorithm with these lengths of keys.
     pub fn has(&self, variant: Variant) -> bool {
-        // With extended sequence numbers, for which a cipher must take 12 bytes.
-        variant
-            .spec(12, Way::Seal)
-            .is_ok_and(|spec| self.pools.backend().lacks(&spec) == c::IL_CRYPTO_HAS_BOTH)
+        has(self.pools.backend().id(), variant)
     }
 
     /// Makes a session.
@@ -120,7 +145,7 @@ impl CryptoDevice {
         let variant = transform.variant()?;
         let spec = transform.spec()?;
         let backend = self.pools.backend();
-        if backend.lacks(&spec) != c::IL_CRYPTO_HAS_BOTH {
+        if lacks(backend.id(), &spec) != c::IL_CRYPTO_HAS_BOTH {
             let has: Vec<_> = self.algorithms().map(|one| one.to_string()).collect();
             return Err(CryptoError::Unsupported {
                 device: backend.name().to_owned(),
@@ -159,17 +184,6 @@ impl Backend {
 
     pub(super) fn cryptodev(&self) -> Option<&Cryptodev> {
         self.device.as_ref()
-    }
-
-    fn lacks(&self, spec: &c::il_crypto_spec) -> u32 {
-        // SAFETY: reads the lengths in `spec`; a device has that number.
-        let lacks = unsafe {
-            match self.id() {
-                None => c::il_mb_lacks(spec),
-                Some(id) => c::il_crypto_lacks(id, spec),
-            }
-        };
-        lacks.unsigned_abs()
     }
 
     /// Null, with DPDK's error number, if there is no room or it is refused.

@@ -23,7 +23,7 @@ mod pool;
 mod session;
 
 pub use algorithm::{KNOWN, Transform, Variant, Way};
-pub use device::{CryptoDevice, cpu_instructions};
+pub use device::{CryptoDevice, cpu_algorithms, cpu_instructions};
 pub use engine::Engine;
 pub use error::{CryptoError, JobError};
 pub use job::{Job, Jobs, Outcome, Part};
