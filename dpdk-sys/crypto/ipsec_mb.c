@@ -130,6 +130,9 @@ static inline void fill(IMB_JOB *to, struct il_crypto_job *job, uint8_t *made)
 	to->auth_tag_output = made;
 	to->auth_tag_output_len_in_bytes = job->facts.icv_len;
 	to->user_data = job;
+#if IL_MB_SUITES
+	memcpy(to->suite_id, session->chain.suite, sizeof(to->suite_id));
+#endif
 }
 
 static void finish(IMB_JOB *const *done, unsigned int count)

@@ -6,6 +6,10 @@
 
 #include "crypto.h"
 
+/* Since 1.4 the library dispatches jobs of a burst by a number that it gives to their algorithms, and
+ * crashes without. */
+#define IL_MB_SUITES (IMB_VERSION_NUM >= IMB_VERSION(1, 4, 0))
+
 /* AES-GCM and GMAC run by functions of their own, one packet after the other, which is fastest; all
  * else by the library's jobs, which work on several packets at once. */
 struct il_mb_session {
@@ -19,6 +23,7 @@ struct il_mb_session {
 			IMB_CIPHER_MODE cipher;
 			IMB_HASH_ALG hash;
 			uint8_t iv_len;
+			uint32_t suite[2]; /* the library's number for them; since 1.4 */
 		} chain;
 	};
 };

@@ -179,6 +179,26 @@ static IMB_HASH_ALG hash_of(uint8_t auth)
 	}
 }
 
+static void suite(IMB_MGR *m, const struct il_crypto_spec *spec, struct il_mb_session *session)
+{
+#if IL_MB_SUITES
+	IMB_JOB job;
+
+	memset(&job, 0, sizeof(job));
+	job.cipher_mode = session->chain.cipher;
+	job.hash_alg = session->chain.hash;
+	job.cipher_direction = spec->seal ? IMB_DIR_ENCRYPT : IMB_DIR_DECRYPT;
+	job.chain_order = spec->seal ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
+	job.key_len_in_bytes = spec->cipher_key_len;
+	imb_set_session(m, &job);
+	memcpy(session->chain.suite, job.suite_id, sizeof(session->chain.suite));
+#else
+	RTE_SET_USED(m);
+	RTE_SET_USED(spec);
+	RTE_SET_USED(session);
+#endif
+}
+
 void *il_mb_session(const struct il_crypto_spec *spec, struct rte_mempool *pool)
 {
 	IMB_MGR *m = manager_of_keys();
@@ -209,6 +229,7 @@ void *il_mb_session(const struct il_crypto_spec *spec, struct rte_mempool *pool)
 		session->chain.hash = IMB_AUTH_CHACHA20_POLY1305;
 		memcpy(session->chain.encrypt, spec->cipher_key, 32);
 		memcpy(session->chain.decrypt, spec->cipher_key, 32);
+		suite(m, spec, session);
 		return session;
 	}
 	session->chain.hash = hash_of(spec->auth);
@@ -220,6 +241,7 @@ void *il_mb_session(const struct il_crypto_spec *spec, struct rte_mempool *pool)
 									      IMB_CIPHER_CNTR;
 		aes_keys(m, spec, session);
 	}
+	suite(m, spec, session);
 	return session;
 }
 
