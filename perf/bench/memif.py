@@ -4,6 +4,7 @@ ring of `ironlane-perf bursts`, the peers can be measured on it, too.
 testpmd makes the frames on the other core, all to one destination, and sends so many at once; the router under test has
 the serving end, one route, and a null port as sink. Where the generator is slower than the router, rates are its own.
 """
+import json
 import os
 import statistics
 import struct
@@ -117,6 +118,10 @@ def compare(path):
     return count
 
 
+def line():
+    return json.loads(rig.perf("line", "--cpu", rig.WORKER, "--generator-cpu", rig.MAIN))["line_ticks"]
+
+
 def run(context):
     """(rows, section) for the part latency."""
     rounds, seconds = context.rounds or 3, context.seconds or 2
@@ -135,8 +140,10 @@ def run(context):
             row = {"part": "latency", "scene": f"memif, bursts of {burst}", "who": name, "burst": burst, "round": number}
             progress.now(f"memif, bursts of {burst}: {name}")
             try:
+                row["line_ticks"] = [line()]
                 row.update(rig.complete(one(name, burst, seconds)))
-                words = f"{row['net_mpps']:.1f} Mpps net"
+                row["line_ticks"].append(line())
+                words = f"{row['net_mpps']:.1f} Mpps net, a line takes {row['line_ticks'][0]:.0f} ticks, then {row['line_ticks'][1]:.0f}"
             except rig.Failed as error:
                 row["error"] = words = str(error)
             rows.append(row)
@@ -145,11 +152,14 @@ def run(context):
     for burst, name in plan:
         good = [row for row in rows if (row["burst"], row["who"]) == (burst, name) and "error" not in row]
         if not good:
-            table.append([burst, name, "failed", "", ""])
+            table.append([burst, name, "failed", "", "", ""])
             continue
+        ticks = [reading for row in good for reading in row["line_ticks"]]
         met = [row["burst_met"] for row in good if "burst_met" in row]
         table.append([burst, name, f"{statistics.median(row['net_mpps'] for row in good):.1f}",
-                      f"{statistics.median(met):.1f}" if met else "", f"{statistics.median(row['wait_pct'] for row in good):.0f} %"])
+                      f"{statistics.median(met):.1f}" if met else "",
+                      f"{min(ticks):.0f} to {max(ticks):.0f}", f"{statistics.median(row['wait_pct'] for row in good):.0f} %"])
     words = ("testpmd makes the frames on the other core and sends so many at once; `met` is how many the daemon found at a time. "
-             "Where that is less than 64, the rate is the generator's.")
-    return rows, ("Small bursts over a memif", words, report.markdown(["sent at once", "who", "Mpps net", "met", "wait"], table), [])
+             "Where that is less than 64, the rate is the generator's. `line`: ticks that a cache line takes between the two cores, before and after each reading: "
+             "rows can be compared where it is the same.")
+    return rows, ("Small bursts over a memif", words, report.markdown(["sent at once", "who", "Mpps net", "met", "line", "wait"], table), [])

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ironlane_perf::{bursts, compare, cost, crypto, latency, lookup, play, routes, scene};
+use ironlane_perf::{
+    bursts, compare, cost, crypto, latency, lookup, play, routes, scene, transfer,
+};
 
 /// Measures the data plane on the rig: pcap source, one lcore, null sink.
 #[derive(Parser)]
@@ -42,6 +44,8 @@ enum What {
     Search(latency::SearchArgs),
     /// What packets cost the lcore in bursts of a size, as JSON lines.
     Bursts(bursts::BurstsArgs),
+    /// Ticks of the time stamp counter that a cache line takes from one CPU to another, as JSON.
+    Line(transfer::LineArgs),
     /// Looks addresses up in real tables, by each path, and beside DPDK's libraries if built with
     /// `--features baselines`; prints a line of JSON for each.
     Lookup {
@@ -78,6 +82,7 @@ fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
         What::Latency(args) => args.run()?,
         What::Search(args) => args.run()?,
         What::Bursts(args) => args.run()?,
+        What::Line(args) => args.run()?,
         What::Lookup {
             shared,
             rounds,

@@ -73,6 +73,29 @@ pub fn one_way_ticks(here: usize, far: usize) -> Result<f64, Failure> {
     Ok(blocks[blocks.len() / 2] as f64 / (2 * TRIPS) as f64)
 }
 
+/// Ticks that a cache line takes from one CPU to another.
+#[derive(clap::Args)]
+pub struct LineArgs {
+    /// One CPU.
+    #[arg(long, default_value_t = 1)]
+    cpu: usize,
+    /// The other.
+    #[arg(long, default_value_t = 0)]
+    generator_cpu: usize,
+}
+
+impl LineArgs {
+    /// Does it.
+    ///
+    /// # Errors
+    /// If this process may not use the CPUs.
+    pub fn run(&self) -> Result<(), Failure> {
+        let line_ticks = one_way_ticks(self.cpu, self.generator_cpu)?;
+        println!("{}", serde_json::json!({ "line_ticks": line_ticks }));
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
