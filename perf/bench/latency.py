@@ -104,8 +104,8 @@ def run(context, folder):
             ("Time through the box", "Microseconds, by the time stamp counter in each frame; load in percent of the highest rate with at most "
              "0.5 % loss, so that a moment without the core does not decide it. `no router`: the same generator on a bare ring, its own part. "
              "A stall is a gap of more than 20 us between two polls of the generator: it was kept from its CPU, so the stall and what was on the way "
-             "(set aside) are left out. A reading with a stall, or in which the lcore waited, was taken again twice at most, "
-             f"and the quietest counts: {again} readings of all were thrown away; of {trials} trials that sought the highest rates, {disturbed} were "
+             "(set aside) are left out. A reading in which either was kept from its CPU for more than 5 % of the time was taken again, "
+             f"twice at most, and the quietest counts: {again} readings of all were thrown away; of {trials} trials that sought the highest rates, {disturbed} were "
              "disturbed so.", times_table(times), plot(folder, times)),
             ("Small bursts", "The next burst goes when the lcore has taken the one before. Cycles: of turns that moved packets, rx and tx of "
              "the ring port in them. The rate is that of the hand-over between two cores. `line`: the time stamp counter's ticks that a "

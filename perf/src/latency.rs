@@ -42,7 +42,7 @@ struct Times {
     wait_pct: f64,
     #[serde(flatten)]
     stalls: StallsLine,
-    /// Readings that were thrown away, because the generator stalled in them or the lcore had to wait.
+    /// Readings that were thrown away, because they were disturbed so.
     thrown_away: usize,
 }
 
@@ -64,7 +64,7 @@ struct Latency<'a> {
     throughput_mpps: f64,
     tsc_mhz: f64,
     trials: usize,
-    /// Of these: the generator stalled, or the lcore had to wait for its CPU.
+    /// Of these: the generator or the lcore was kept from its CPU for a twentieth of the time.
     disturbed: usize,
     times: Vec<Times>,
 }
@@ -77,7 +77,7 @@ struct Found<'a> {
     /// On a wire, with preamble, FCS and the gap between frames.
     wire_gbps: f64,
     trials: usize,
-    /// Of these: the generator stalled, or the lcore had to wait for its CPU.
+    /// Of these: the generator or the lcore was kept from its CPU for a twentieth of the time.
     disturbed: usize,
     loss_pct: f64,
 }
@@ -117,8 +117,9 @@ impl LatencyArgs {
     fn at_loads(&self, who: &'static str, generator: &mut Generator<'_>, pps: f64) -> Vec<Times> {
         let at = |load: &f64| {
             let rate = pps * load / 100.0;
-            // One by one where the load leaves time for it: bursts would wait for each other.
-            let burst = if *load < 60.0 { 1 } else { self.rings.burst };
+            // In the bursts of the search: one by one, packets cost several times as much, and half of
+            // the highest rate would be too many.
+            let burst = self.rings.burst;
             let (trial, taken, thrown_away) = self.rings.quietest(generator, rate, burst);
             Times {
                 who,
