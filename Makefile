@@ -9,10 +9,10 @@ BENCH_PARTS = forward|latency|idle|scale|lookup|routes
 # rustup's cargo, for shells that do not have it in PATH; a system's own comes first.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help build demo demo-clean test bench lint fmt clean install
+.PHONY: help build demo demo-clean test bench lint fmt clean install plugins install-plugins
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make bench takes QUICK=1, BENCH=$(BENCH_PARTS) (commas between several), GROUT=1'
 	@echo '  make demo takes PROTOCOL=ospf|isis|bgp|all, KEEP=1 (leave it running), DEVICE=net_tap|af_packet|af_xdp'
@@ -52,6 +52,15 @@ install: build ## Install program and systemd unit under PREFIX (/usr/local)
 	install -D -m 755 target/release/ironlane $(DESTDIR)$(PREFIX)/bin/ironlane
 	install -D -m 644 configs/systemd/ironlane.service $(DESTDIR)/etc/systemd/system/ironlane.service
 	sed -i 's|/usr/local/bin|$(PREFIX)/bin|g' $(DESTDIR)/etc/systemd/system/ironlane.service
+
+plugins: ## Build the plugin for the installed strongSwan (GPL, plugins/charon)
+	plugins/charon/build.sh target/plugins/charon
+
+install-plugins: plugins ## Install it for charon (root)
+	install -D -m 644 target/plugins/charon/libstrongswan-kernel-ironlane.so \
+		$(DESTDIR)/usr/lib/ipsec/plugins/libstrongswan-kernel-ironlane.so
+	[ -e $(DESTDIR)/etc/strongswan.d/charon/kernel-ironlane.conf ] || install -D -m 644 \
+		plugins/charon/kernel-ironlane.conf $(DESTDIR)/etc/strongswan.d/charon/kernel-ironlane.conf
 
 clean: ## Remove what was built
 	$(CARGO) clean

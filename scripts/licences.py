@@ -3,11 +3,13 @@
 
 usage: licences.py [--list]     --list prints all of them
 
-A licence expression passes if its OR and AND lead to allowed licences. Packages under plugins/
-have licences of their own and are no part of this workspace.
+A licence expression passes if its OR and AND lead to allowed licences. Folders of plugins/ link GPL
+programs and are no part of this workspace: each must have its own LICENSE, name it in each source file,
+and be used by no crate.
 """
 
 import json
+import pathlib
 import re
 import subprocess
 import sys
@@ -63,6 +65,24 @@ def allowed(expression):
     return either()
 
 
+def plugins(root, members):
+    """What is wrong with the folders of plugins/."""
+    for folder in sorted(p for p in (root / "plugins").iterdir() if p.is_dir()):
+        licence = folder / "LICENSE"
+        if not licence.is_file() or "GNU GENERAL PUBLIC LICENSE" not in licence.read_text():
+            yield f"{folder}: its LICENSE should be the GNU General Public License"
+        for source in sorted(folder.rglob("*.[ch]")):
+            if "GNU\n * General Public License" not in source.read_text()[:800]:
+                yield f"{source}: it does not name its licence at the top"
+    for package in members:
+        at = pathlib.Path(package["manifest_path"]).parent
+        if root / "plugins" in [at, *at.parents]:
+            yield f"{at}: a folder of plugins/ must not be a crate of the workspace"
+        for source in at.rglob("*.rs"):
+            if "target" not in source.parts and re.search(r"include[^\n]*plugins/\w+/src", source.read_text()):
+                yield f"{source}: it includes what is in plugins/"
+
+
 def main():
     command = ["cargo", "metadata", "--format-version", "1", "--locked"]
     metadata = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
@@ -78,6 +98,8 @@ def main():
     for package in metadata["packages"]:
         if package["id"] in ours and package["license"] != "Apache-2.0":
             refused.append(f"{package['name']} is ours and should be Apache-2.0")
+    members = [p for p in metadata["packages"] if p["id"] in ours]
+    refused.extend(plugins(pathlib.Path(metadata["workspace_root"]), members))
     for line in refused:
         print(f"licences: not allowed: {line}", file=sys.stderr)
     print(f"licences: {len(packages)} dependencies checked, {len(refused)} refused")

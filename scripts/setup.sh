@@ -5,8 +5,10 @@
 #   scripts/setup.sh            install what is missing (as root)
 #   scripts/setup.sh --check    say what is missing, install nothing; exit status 1 if anything is
 set -u
-BUILD="ca-certificates libdpdk-dev libipsec-mb-dev dpdk libclang-dev pkg-config gcc libc6-dev make protobuf-compiler xz-utils"
-RUN="frr iproute2 iputils-ping traceroute iperf3 tcpdump ethtool python3 procps jq valgrind"
+BUILD="ca-certificates libdpdk-dev libipsec-mb-dev dpdk libclang-dev pkg-config gcc libc6-dev make protobuf-compiler xz-utils dpkg-dev bzip2"
+RUN="frr iproute2 iputils-ping traceroute iperf3 tcpdump ethtool python3 procps jq valgrind
+  strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libstrongswan-extra-plugins
+  libcharon-extra-plugins"
 RUST_MINOR=89 # as rust-version in Cargo.toml
 
 CHECK=
@@ -53,7 +55,7 @@ explain_other_system() {
     cat >&2 <<HELP
 setup: this is not Debian 12 (no apt-get, or other package names). Install by its own means:
   DPDK 22.11 or newer with headers and pkg-config file, clang's library (libclang), a C compiler,
-  make, protoc, FRR, iproute2, iputils, traceroute, iperf3, tcpdump, ethtool, python3, jq, valgrind;
+  make, protoc, FRR, strongSwan, iproute2, iputils, traceroute, iperf3, tcpdump, ethtool, python3, jq, valgrind;
   and cargo and rustc 1.$RUST_MINOR or newer, from https://rustup.rs or the distribution.
 HELP
     exit 1
@@ -76,9 +78,10 @@ if [ "$(id -u)" != 0 ]; then
 fi
 apt update || echo "setup: the package lists could not all be renewed; going on with those that are here"
 if [ -n "$missing" ]; then
-    # Debian's FRR starts itself on install. The demo runs sets of its own in namespaces; a machine
-    # that had none before keeps having none.
+    # Debian's FRR and strongSwan start themselves on install. Demo and tests run sets of their own in
+    # namespaces; a machine that had none before keeps having none.
     had_frr=$(installed frr && echo yes)
+    had_strongswan=$(installed strongswan-starter && echo yes)
     # shellcheck disable=SC2086
     apt install --no-install-recommends -y $missing || {
         echo "setup: apt-get could not install all of:" $missing >&2
@@ -87,6 +90,11 @@ if [ -n "$missing" ]; then
     if [ -z "$had_frr" ] && command -v systemctl >/dev/null && systemctl is-active -q frr 2>/dev/null; then
         systemctl disable -q --now frr
         echo 'setup: frr.service disabled (the demo starts its own daemons)'
+    fi
+    if [ -z "$had_strongswan" ] && command -v systemctl >/dev/null &&
+        systemctl is-enabled -q strongswan-starter 2>/dev/null; then
+        systemctl disable -q --now strongswan-starter
+        echo 'setup: strongswan-starter.service disabled (tests start their own charon)'
     fi
 fi
 if [ "$cargo" != ok ]; then
