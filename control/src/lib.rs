@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod exception;
+pub mod ipsec;
 pub mod log;
 pub mod netlink;
 pub mod verify;

@@ -89,6 +89,16 @@ impl Socket {
         Ok(socket)
     }
 
+    /// The listener, for a server other than the API's; once.
+    ///
+    /// # Errors
+    /// If it was taken, or the system refuses to make it non-blocking.
+    pub fn listener(&mut self) -> io::Result<StdListener> {
+        let listener = self.listener.take().ok_or(io::ErrorKind::NotConnected)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

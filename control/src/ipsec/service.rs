@@ -1,0 +1,92 @@
+//! The running parts: the model's clock, and the server of charon.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::net::UnixListener;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::charon::{CharonServer, Shared};
+use super::model::Model;
+use crate::api::{ServeError, Socket};
+
+/// How often lcores' events and lifetimes are looked at. Lifetimes are of seconds, and a packet that
+/// found no SA has an exchange of IKE ahead of it.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Why it does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum IpsecError {
+    /// The socket.
+    #[error("[ipsec] charon_socket: {0}")]
+    Socket(#[from] ServeError),
+    /// The runtime does not take it.
+    #[error("[ipsec] charon_socket: {0}")]
+    Listen(#[from] std::io::Error),
+}
+
+/// The control side of IPsec, running. Ends when it is dropped; what is in the data plane stays.
+#[derive(Debug)]
+pub struct Ipsec {
+    shared: Shared,
+    server: JoinHandle<()>,
+    ticker: JoinHandle<()>,
+    _socket: Socket,
+}
+
+impl Ipsec {
+    /// Serves `model` to charon on `socket`, on threads of `runtime`.
+    ///
+    /// # Errors
+    /// If the socket cannot be listened on.
+    pub fn start(runtime: &Handle, model: Model, mut socket: Socket) -> Result<Self, IpsecError> {
+        let _entered = runtime.enter();
+        let shared = Shared::new(model);
+        let listener = UnixListener::from_std(socket.listener()?)?;
+        let server = CharonServer::new(shared.clone(), boot_number());
+        let served = async move {
+            if let Err(e) = server.serve(listener).await {
+                tracing::error!("charon cannot connect any more: {e}");
+            }
+        };
+        let ticking = shared.clone();
+        let ticker = async move {
+            let mut ticks = tokio::time::interval(TICK);
+            loop {
+                ticks.tick().await;
+                ticking.with(|model| model.tick(Instant::now()));
+            }
+        };
+        Ok(Self {
+            shared,
+            server: runtime.spawn(served),
+            ticker: runtime.spawn(ticker),
+            _socket: socket,
+        })
+    }
+
+    /// The model.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Whether charon can connect.
+    pub fn is_running(&self) -> bool {
+        !self.server.is_finished() && !self.ticker.is_finished()
+    }
+}
+
+impl Drop for Ipsec {
+    fn drop(&mut self) {
+        self.server.abort();
+        self.ticker.abort();
+    }
+}
+
+/// A number that no other run of the router has.
+pub fn boot_number() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    (since.as_micros() as u64) << 12 | u64::from(std::process::id() & 0xfff)
+}
