@@ -1,7 +1,7 @@
 //! The daemon: its parts put together, in order, and taken apart in the other one.
 //!
 //! ```text
-//! lock -> EAL, data plane -> kernel ends -> taps -> exception thread, link thread -> mirror -> API
+//! lock -> EAL, data plane -> kernel ends -> taps -> exception thread, link thread -> mirror -> IPsec -> API
 //! ```
 //!
 //! Each step needs those before it, and what fails takes back all that was made: taps and ports go
@@ -10,6 +10,7 @@
 //! then lcores, ports and memory.
 
 mod faces;
+mod ipsec;
 mod kernel;
 mod lock;
 mod notify;
@@ -31,6 +32,7 @@ use tokio::task::JoinHandle;
 use crate::api::{Parts, ServeError, Service, Socket, serve};
 use crate::config::{Config, machine};
 use crate::exception::{ExceptionError, ExceptionThread, LinkError, LinkFollower};
+use crate::ipsec::{Ipsec, IpsecError};
 use crate::log::LogControl;
 use crate::netlink::{Mirror, NetlinkError};
 
@@ -73,6 +75,9 @@ pub enum DaemonError {
     /// The mirror.
     #[error(transparent)]
     Mirror(#[from] NetlinkError),
+    /// The control side of IPsec.
+    #[error(transparent)]
+    Ipsec(#[from] IpsecError),
     /// The API.
     #[error(transparent)]
     Api(#[from] ServeError),
@@ -220,6 +225,7 @@ struct Running {
     runtime: Runtime,
     api: JoinHandle<Result<(), ServeError>>,
     stop_api: oneshot::Sender<()>,
+    ipsec: Option<Ipsec>,
     mirror: Mirror,
     follower: LinkFollower,
     exception: ExceptionThread,
@@ -251,6 +257,7 @@ impl Running {
         let followed = faces::followed(&dataplane, links, &exception.handle());
         let follower = LinkFollower::start(&faces::namespace(&config), followed)?;
         let mirror = kernel::mirror(&config, &faces, writer, follower.changes())?;
+        let ipsec = ipsec::start(&config.ipsec, &domain, runtime.handle())?;
         let socket = Socket::bind(&config.daemon.socket, config.daemon.socket_group.as_deref())?;
         let parts = Parts {
             config,
@@ -260,6 +267,7 @@ impl Running {
             tables,
             exception: exception.handle(),
             mirror: mirror.handle(),
+            ipsec: ipsec.as_ref().map(|ipsec| ipsec.shared().clone()),
         };
         let (stop_api, stopped) = oneshot::channel();
         let api = runtime.spawn(async move {
@@ -272,6 +280,7 @@ impl Running {
             runtime,
             api,
             stop_api,
+            ipsec,
             mirror,
             follower,
             exception,
@@ -307,6 +316,10 @@ impl Running {
             (self.exception.is_running(), "the exception thread"),
             (self.follower.is_running(), "the link thread"),
             (self.mirror.is_running(), "the mirror"),
+            (
+                self.ipsec.as_ref().is_none_or(Ipsec::is_running),
+                "the server of charon",
+            ),
             (!self.api.is_finished(), "the API"),
         ];
         parts
@@ -318,6 +331,8 @@ impl Running {
     /// Takes all apart.
     fn stop(self) -> Result<StopReport, DaemonError> {
         let _ = self.stop_api.send(());
+        // Nobody installs SAs any more; charon keeps what it has, for the next run.
+        drop(self.ipsec);
         if let Ok(Err(e)) = self.runtime.block_on(self.api) {
             tracing::error!("{e}");
         }

@@ -71,6 +71,8 @@ fn json_has_the_field_names_of_the_api() {
         ("nexthop show", "Nexthop"),
         ("adjacency show", "Adjacency"),
         ("neighbour show", "Neighbour"),
+        ("ipsec sa show", "IpsecSa"),
+        ("ipsec policy show", "IpsecPolicy"),
         ("punt show", "Punt"),
         ("drop show", "Drop"),
         ("lcore show", "Lcore"),

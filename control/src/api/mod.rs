@@ -5,6 +5,7 @@
 //! test's.
 
 mod counters;
+mod ipsec;
 mod ports;
 pub mod proto;
 mod routes;

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status as Refusal};
 
 use super::proto::{self, ironlane_server::Ironlane};
 use super::state::{Parts, State, away, blocking, gone, lock};
-use super::{counters, ports, routes, status, verify};
+use super::{counters, ipsec, ports, routes, status, verify};
 use crate::netlink::MirrorHandle;
 use crate::verify::VerifyOptions;
 
@@ -48,6 +48,8 @@ impl Ironlane for Service {
     type ListNexthopsStream = Flow<proto::Nexthop>;
     type ListAdjacenciesStream = Flow<proto::Adjacency>;
     type ListNeighboursStream = Flow<proto::Neighbour>;
+    type ListIpsecSasStream = Flow<proto::IpsecSa>;
+    type ListIpsecPoliciesStream = Flow<proto::IpsecPolicy>;
     type VerifyStream = Flow<proto::VerifyEvent>;
 
     async fn get_status(&self, _: Request<proto::GetStatusRequest>) -> Answer<proto::Status> {
@@ -154,6 +156,26 @@ impl Ironlane for Service {
         let mirror = &self.state.parts.mirror;
         let list = mirror.with(move |state| routes::neighbours(&state.rib, &request));
         Ok(flow(list.await.map_err(gone)?))
+    }
+
+    async fn list_ipsec_sas(
+        &self,
+        request: Request<proto::ListIpsecSasRequest>,
+    ) -> Answer<Self::ListIpsecSasStream> {
+        let reqid = request.into_inner().reqid;
+        let shared = ipsec::known(self.state.parts.ipsec.as_ref())?.clone();
+        Ok(flow(away(move || ipsec::sas(&shared, reqid)).await?))
+    }
+
+    async fn list_ipsec_policies(
+        &self,
+        request: Request<proto::ListIpsecPoliciesRequest>,
+    ) -> Answer<Self::ListIpsecPoliciesStream> {
+        let direction = ipsec::direction(&request.into_inner().direction)?;
+        let shared = ipsec::known(self.state.parts.ipsec.as_ref())?.clone();
+        Ok(flow(
+            away(move || ipsec::policies(&shared, direction)).await?,
+        ))
     }
 
     async fn list_punts(

@@ -15,6 +15,7 @@ use super::routes::Slots;
 use super::sample::{Activity, Sample};
 use crate::config::Config;
 use crate::exception::ExceptionHandle;
+use crate::ipsec::charon::Shared;
 use crate::log::LogControl;
 use crate::netlink::MirrorHandle;
 
@@ -40,6 +41,8 @@ pub struct Parts {
     pub exception: ExceptionHandle,
     /// What the kernel says.
     pub mirror: MirrorHandle,
+    /// SAs and policies, where `[ipsec]` is configured.
+    pub ipsec: Option<Shared>,
 }
 
 /// What all calls share.

@@ -56,6 +56,8 @@ pub enum Command {
     /// The kernel's neighbours
     #[command(alias = "neighbor")]
     Neighbour(super::neighbour::Args),
+    /// Security associations and policies of IPsec
+    Ipsec(super::ipsec::Args),
     /// Packets handed to Linux, by reason
     Punt(super::punt::Args),
     /// Packets lost, by port and reason
@@ -120,6 +122,9 @@ mod tests {
             "adjacency show --port p0",
             "neighbour show --interface p0",
             "neighbor show",
+            "ipsec sa show",
+            "ipsec sa show --reqid 7 --json",
+            "ipsec policy show --direction out --watch",
             "punt show --all",
             "drop show --all --watch",
             "lcore show",
@@ -156,6 +161,9 @@ mod tests {
             "config check",
             "drop show --watch=0",
             "frobnicate",
+            "ipsec",
+            "ipsec sa",
+            "ipsec policy show --direction sideways",
         ] {
             assert_eq!(
                 parse(line).map(drop).map_err(|e| e.exit_code()),

@@ -11,6 +11,7 @@ mod config;
 mod doctor;
 mod drops;
 mod failure;
+mod ipsec;
 mod latency;
 mod lcore;
 mod log;
@@ -85,6 +86,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             Command::Nexthop(args) => nexthop::run(args, connect().await?).await,
             Command::Adjacency(args) => adjacency::run(args, connect().await?).await,
             Command::Neighbour(args) => neighbour::run(args, connect().await?).await,
+            Command::Ipsec(args) => ipsec::run(args, connect().await?).await,
             Command::Punt(args) => punt::run(args, connect().await?).await,
             Command::Drop(args) => drops::run(args, connect().await?).await,
             Command::Lcore(args) => lcore::run(args, connect().await?).await,

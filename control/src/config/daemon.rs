@@ -76,24 +76,6 @@ pub(super) static SECTION: Section = Section {
 
 impl Daemon {
     pub(super) fn read(table: &Table<'_>) -> Self {
-        let path = |key: &str| {
-            let path: PathBuf = table.parsed::<String>(key).unwrap_or_default().into();
-            if !path.is_absolute() {
-                table.fault(
-                    key,
-                    format!("\"{}\" is not an absolute path", path.display()),
-                );
-            }
-            path
-        };
-        let socket = path("socket");
-        // sockaddr_un has 108 bytes, the last of which ends the string.
-        if socket.as_os_str().len() > 107 {
-            table.fault(
-                "socket",
-                "longer than the 107 bytes that a Unix socket's path can have",
-            );
-        }
         let log = table.parsed::<String>("log").unwrap_or_default();
         if let Err(e) = crate::log::check_level(&log) {
             table.fault("log", e);
@@ -108,9 +90,9 @@ impl Daemon {
             );
         }
         Self {
-            socket,
+            socket: table.socket("socket"),
             socket_group: table.parsed("socket_group"),
-            run_dir: path("run_dir"),
+            run_dir: table.path("run_dir"),
             netns,
             log,
         }

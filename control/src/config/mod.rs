@@ -28,6 +28,7 @@ mod device;
 mod dpdk;
 mod error;
 mod idle;
+mod ipsec;
 mod lcores;
 pub mod machine;
 mod mirror;
@@ -56,6 +57,7 @@ pub use device::Device;
 pub use dpdk::{Dpdk, Mempool};
 pub use error::{ConfigError, ConfigErrors};
 pub use idle::{Idle, IdleMode, OwnIdle};
+pub use ipsec::Ipsec;
 pub use lcores::Lcores;
 pub use mirror::{Mirror, Neighbour};
 pub use name::{IfName, MacAddress};
@@ -88,6 +90,8 @@ pub struct Config {
     pub mirror: Mirror,
     /// How neighbours are kept fresh.
     pub neighbour: Neighbour,
+    /// Where SAs and policies come from.
+    pub ipsec: Ipsec,
 }
 
 impl Config {
@@ -178,6 +182,7 @@ fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Config {
         punt: policers(reader, document),
         mirror: Mirror::read(&single(&mirror::SECTION)),
         neighbour: Neighbour::read(&single(&mirror::NEIGHBOUR_SECTION)),
+        ipsec: Ipsec::read(&single(&ipsec::SECTION)),
     }
 }
 

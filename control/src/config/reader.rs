@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use toml::Spanned;
@@ -163,6 +164,31 @@ impl<'a> Table<'a> {
             }
             text.parse::<T>().map_err(|e| e.to_string())
         })
+    }
+
+    /// An absolute path.
+    pub(super) fn path(&self, key: &str) -> PathBuf {
+        let path: PathBuf = self.parsed::<String>(key).unwrap_or_default().into();
+        if !path.is_absolute() {
+            self.fault(
+                key,
+                format!("\"{}\" is not an absolute path", path.display()),
+            );
+        }
+        path
+    }
+
+    /// The path of a Unix socket.
+    pub(super) fn socket(&self, key: &str) -> PathBuf {
+        let path = self.path(key);
+        // sockaddr_un has 108 bytes, the last of which ends the string.
+        if path.as_os_str().len() > 107 {
+            self.fault(
+                key,
+                "longer than the 107 bytes that a Unix socket's path can have",
+            );
+        }
+        path
     }
 
     /// A list of strings that `T` understands; empty where the key is absent.

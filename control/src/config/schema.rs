@@ -126,4 +126,5 @@ pub const SECTIONS: &[&Section] = &[
     &super::punt::SECTION,
     &super::mirror::SECTION,
     &super::mirror::NEIGHBOUR_SECTION,
+    &super::ipsec::SECTION,
 ];

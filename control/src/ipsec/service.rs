@@ -7,7 +7,6 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::charon::{CharonServer, Shared};
-use super::model::Model;
 use crate::api::{ServeError, Socket};
 
 /// How often lcores' events and lifetimes are looked at. Lifetimes are of seconds, and a packet that
@@ -35,15 +34,14 @@ pub struct Ipsec {
 }
 
 impl Ipsec {
-    /// Serves `model` to charon on `socket`, on threads of `runtime`.
+    /// Serves `shared` to charon on `socket`, on threads of `runtime`.
     ///
     /// # Errors
     /// If the socket cannot be listened on.
-    pub fn start(runtime: &Handle, model: Model, mut socket: Socket) -> Result<Self, IpsecError> {
+    pub fn start(runtime: &Handle, shared: Shared, mut socket: Socket) -> Result<Self, IpsecError> {
         let _entered = runtime.enter();
-        let shared = Shared::new(model);
         let listener = UnixListener::from_std(socket.listener()?)?;
-        let server = CharonServer::new(shared.clone(), boot_number());
+        let server = CharonServer::new(shared.clone());
         let served = async move {
             if let Err(e) = server.serve(listener).await {
                 tracing::error!("charon cannot connect any more: {e}");
@@ -83,7 +81,7 @@ impl Drop for Ipsec {
     }
 }
 
-/// A number that no other run of the router has.
+/// A number that no other run of the router has, for [`Shared::new`].
 pub fn boot_number() -> u64 {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)

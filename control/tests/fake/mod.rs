@@ -114,6 +114,8 @@ impl Ironlane for Fake {
     type ListNexthopsStream = Flow<Nexthop>;
     type ListAdjacenciesStream = Flow<Adjacency>;
     type ListNeighboursStream = Flow<Neighbour>;
+    type ListIpsecSasStream = Flow<IpsecSa>;
+    type ListIpsecPoliciesStream = Flow<IpsecPolicy>;
     type VerifyStream = Flow<VerifyEvent>;
 
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Answer<Status> {
@@ -206,6 +208,37 @@ impl Ironlane for Fake {
             on_port: true,
         };
         Ok(Response::new(flow([neighbour])))
+    }
+
+    async fn list_ipsec_sas(
+        &self,
+        _: Request<ListIpsecSasRequest>,
+    ) -> Answer<Self::ListIpsecSasStream> {
+        let sa = IpsecSa {
+            id: "0.0".into(),
+            direction: "out".into(),
+            spi: "0xc1234567".into(),
+            algorithm: "aes-gcm-16".into(),
+            key_bits: 128,
+            rekey_in_s: Some(12),
+            ..IpsecSa::default()
+        };
+        Ok(Response::new(flow([sa])))
+    }
+
+    async fn list_ipsec_policies(
+        &self,
+        request: Request<ListIpsecPoliciesRequest>,
+    ) -> Answer<Self::ListIpsecPoliciesStream> {
+        let policy = IpsecPolicy {
+            direction: request.into_inner().direction,
+            source: "10.1.0.0/16".into(),
+            destination: "10.2.0.0/16".into(),
+            action: "protect".into(),
+            sa: "0.0".into(),
+            ..IpsecPolicy::default()
+        };
+        Ok(Response::new(flow([policy])))
     }
 
     async fn list_punts(&self, _: Request<ListPuntsRequest>) -> Answer<ListPuntsResponse> {

@@ -21,6 +21,8 @@ use crate::ipsec::model::{Model, Refusal, Source};
 #[derive(Debug, Clone)]
 pub struct Shared {
     state: Arc<Mutex<State>>,
+    /// Names this run of the model to charon.
+    boot: u64,
 }
 
 #[derive(Debug)]
@@ -39,8 +41,9 @@ struct Outlet {
 }
 
 impl Shared {
-    /// Shares `model`.
-    pub fn new(model: Model) -> Self {
+    /// Shares `model`. `boot` is a number that no other model has: charon tells by it whether the router
+    /// has forgotten what it was told.
+    pub fn new(model: Model, boot: u64) -> Self {
         let state = State {
             model,
             outlets: HashMap::new(),
@@ -48,6 +51,7 @@ impl Shared {
         };
         Self {
             state: Arc::new(Mutex::new(state)),
+            boot,
         }
     }
 
@@ -81,14 +85,12 @@ impl State {
 #[derive(Debug)]
 pub struct CharonServer {
     shared: Shared,
-    /// Names this run of the router.
-    boot: u64,
 }
 
 impl CharonServer {
-    /// Serves `shared`; `boot` is a number that no other run has.
-    pub fn new(shared: Shared, boot: u64) -> Self {
-        Self { shared, boot }
+    /// Serves `shared`.
+    pub fn new(shared: Shared) -> Self {
+        Self { shared }
     }
 
     /// Accepts until it is dropped.
@@ -101,13 +103,12 @@ impl CharonServer {
             let (stream, _) = listener.accept().await?;
             // Those that have ended are forgotten; all end when this does.
             while connections.try_join_next().is_some() {}
-            let (shared, boot) = (self.shared.clone(), self.boot);
+            let shared = self.shared.clone();
             connections.spawn(async move {
                 let (input, output) = stream.into_split();
                 let (frames, outgoing) = mpsc::unbounded_channel();
                 let mut session = Session {
                     shared,
-                    boot,
                     frames,
                     source: None,
                 };
@@ -135,7 +136,6 @@ async fn write(mut frames: mpsc::UnboundedReceiver<Vec<u8>>, mut output: impl As
 /// One connection.
 struct Session {
     shared: Shared,
-    boot: u64,
     frames: mpsc::UnboundedSender<Vec<u8>>,
     /// Who it is, and the number of the connection, once hello has come.
     source: Option<(Source, u64)>,
@@ -234,7 +234,7 @@ impl Session {
         self.source = Some((source, connection));
         tracing::info!("charon is connected: {who}");
         let mut body = VERSION.to_be_bytes().to_vec();
-        body.extend(self.boot.to_be_bytes());
+        body.extend(self.shared.boot.to_be_bytes());
         body.extend(answer::text(concat!(
             "Ironlane ",
             env!("CARGO_PKG_VERSION")

@@ -41,7 +41,7 @@ use ironlane_ipsec::Protocol;
 pub use dataplane::{DataPlane, Tables};
 pub use names::{
     Class, Lifetime, NewSa, Notice, PolicyKey, PolicyUse, Refusal, SaChange, SaKey, SaUse, Source,
-    Verdict, direction_word, mode_word,
+    Verdict,
 };
 pub use selector::{SelectorError, TrafficSelector, selectors};
 pub use view::{PolicyView, SaView};

@@ -4,9 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ironlane_ipsec::{
-    Direction, IpsecError, Mark, Mode, PolicyDirection, Protocol, SaSpec, UdpEncap,
-};
+use ironlane_ipsec::{IpsecError, Mark, Mode, PolicyDirection, Protocol, SaSpec, UdpEncap};
 
 use super::TrafficSelector;
 
@@ -229,22 +227,5 @@ impl From<IpsecError> for Refusal {
             | IpsecError::PoliciesExhausted(_) => Self::Refused(text),
             IpsecError::NoSuchSa(_) | IpsecError::NoSuchPolicy(_) => Self::NotFound(text),
         }
-    }
-}
-
-/// The word for a direction of an SA.
-pub fn direction_word(direction: Direction) -> &'static str {
-    match direction {
-        Direction::In => "in",
-        Direction::Out => "out",
-    }
-}
-
-/// The word for a mode.
-pub fn mode_word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Transport => "transport",
-        Mode::Tunnel => "tunnel",
-        Mode::Beet => "beet",
     }
 }

@@ -25,9 +25,9 @@ fn model() -> Model {
 
 /// A server on a socket of its own; ends with the runtime.
 fn serve(folder: &Path) -> (Shared, std::path::PathBuf) {
-    let (shared, path) = (Shared::new(model()), folder.join("charon.sock"));
+    let (shared, path) = (Shared::new(model(), 77), folder.join("charon.sock"));
     let listener = UnixListener::bind(&path).unwrap();
-    tokio::spawn(CharonServer::new(shared.clone(), 77).serve(listener));
+    tokio::spawn(CharonServer::new(shared.clone()).serve(listener));
     (shared, path)
 }
 

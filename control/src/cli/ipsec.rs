@@ -1,0 +1,256 @@
+//! `ipsec sa show` and `ipsec policy show`.
+
+use std::io::Write;
+
+use clap::Subcommand;
+
+use super::client::Client;
+use super::failure::Failure;
+use super::output::{self, Output};
+use super::table::{Table, or_dash};
+use crate::api::proto::{IpsecPolicy, IpsecSa, ListIpsecPoliciesRequest, ListIpsecSasRequest};
+
+/// Arguments of `ipsec`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    object: Object,
+}
+
+#[derive(Debug, Subcommand)]
+enum Object {
+    /// Security associations
+    Sa {
+        #[command(subcommand)]
+        verb: SaVerb,
+    },
+    /// Policies: which packets are protected, and how
+    Policy {
+        #[command(subcommand)]
+        verb: PolicyVerb,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SaVerb {
+    /// Show SAs with algorithms, lifetimes and counts, never with keys
+    #[command(after_help = "Examples:\n  \
+        ironlane ipsec sa show\n  \
+        ironlane ipsec sa show --reqid 7\n  \
+        ironlane ipsec sa show --json\n\n\
+        REKEY and DELETE say in how many seconds; what is past has a minus.")]
+    Show {
+        /// Only SAs of this request id
+        #[arg(long)]
+        reqid: Option<u32>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyVerb {
+    /// Show policies in the order in which they decide
+    #[command(after_help = "Examples:\n  \
+        ironlane ipsec policy show\n  \
+        ironlane ipsec policy show --direction out")]
+    Show {
+        /// Only policies of this direction
+        #[arg(long, value_parser = ["in", "out", "fwd"])]
+        direction: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Shows SAs or policies.
+pub async fn run(args: Args, client: Client) -> Result<(), Failure> {
+    match args.object {
+        Object::Sa {
+            verb: SaVerb::Show { reqid, output },
+        } => show_sas(reqid, output, client).await,
+        Object::Policy {
+            verb: PolicyVerb::Show { direction, output },
+        } => show_policies(direction, output, client).await,
+    }
+}
+
+async fn show_sas(reqid: Option<u32>, options: Output, mut client: Client) -> Result<(), Failure> {
+    let request = ListIpsecSasRequest {
+        reqid: reqid.unwrap_or_default(),
+    };
+    options
+        .repeat(async || {
+            let mut stream = client.list_ipsec_sas(request).await?.into_inner();
+            let mut out = super::stdout();
+            if options.json {
+                return output::json_stream(&mut out, &mut stream).await;
+            }
+            let headings = [
+                "ID",
+                "DIR",
+                "SPI",
+                "SOURCE",
+                "DESTINATION",
+                "MODE",
+                "ALGORITHM",
+                ">REQID",
+                ">PACKETS",
+                ">BYTES",
+                ">DROPS",
+                ">REKEY",
+                ">DELETE",
+                ">IDLE",
+            ];
+            let mut table = Table::new(&mut out, &headings);
+            while let Some(sa) = stream.message().await? {
+                table.row(sa_row(&sa))?;
+            }
+            table.finish()?;
+            Ok(out.flush()?)
+        })
+        .await
+}
+
+async fn show_policies(
+    direction: Option<String>,
+    options: Output,
+    mut client: Client,
+) -> Result<(), Failure> {
+    let request = ListIpsecPoliciesRequest {
+        direction: direction.unwrap_or_default(),
+    };
+    options
+        .repeat(async || {
+            let mut stream = client
+                .list_ipsec_policies(request.clone())
+                .await?
+                .into_inner();
+            let mut out = super::stdout();
+            if options.json {
+                return output::json_stream(&mut out, &mut stream).await;
+            }
+            let headings = [
+                "DIR",
+                "SOURCE",
+                "DESTINATION",
+                "ACTION",
+                "MODE",
+                ">REQID",
+                "SA",
+                ">PRIORITY",
+                ">USES",
+                ">IDLE",
+            ];
+            let mut table = Table::new(&mut out, &headings);
+            while let Some(policy) = stream.message().await? {
+                table.row(policy_row(&policy))?;
+            }
+            table.finish()?;
+            Ok(out.flush()?)
+        })
+        .await
+}
+
+fn seconds<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".into(), |s| format!("{} s", s.to_string()))
+}
+
+fn sa_row(sa: &IpsecSa) -> [String; 14] {
+    let end = |addr: &str, port: u32| match port {
+        0 => addr.to_owned(),
+        port if addr.contains(':') => format!("[{addr}]:{port}"),
+        port => format!("{addr}:{port}"),
+    };
+    let key = if sa.key_bits > 0 {
+        format!(" {}", sa.key_bits)
+    } else {
+        String::new()
+    };
+    let esn = if sa.extended_sequence_numbers {
+        " esn"
+    } else {
+        ""
+    };
+    [
+        sa.id.clone(),
+        sa.direction.clone(),
+        sa.spi.clone(),
+        end(&sa.source, sa.udp_source_port),
+        end(&sa.destination, sa.udp_destination_port),
+        format!("{} {}", sa.protocol, sa.mode),
+        format!("{}{key}{esn}", sa.algorithm),
+        sa.reqid.to_string(),
+        sa.packets.to_string(),
+        sa.bytes.to_string(),
+        sa.drops
+            .iter()
+            .map(|drop| drop.packets)
+            .sum::<u64>()
+            .to_string(),
+        seconds(sa.rekey_in_s),
+        seconds(sa.delete_in_s),
+        seconds(sa.idle_s),
+    ]
+}
+
+fn policy_row(p: &IpsecPolicy) -> [String; 10] {
+    [
+        p.direction.clone(),
+        p.source.clone(),
+        p.destination.clone(),
+        p.action.clone(),
+        or_dash(format!("{} {}", p.protocol, p.mode).trim()),
+        p.reqid.to_string(),
+        or_dash(&p.sa),
+        p.priority.to_string(),
+        p.uses.to_string(),
+        seconds(p.idle_s),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_sa_is_a_line_with_ports_only_where_it_has_some() {
+        let mut sa = IpsecSa {
+            id: "3.0".into(),
+            direction: "in".into(),
+            protocol: "esp".into(),
+            spi: "0xc1234567".into(),
+            source: "198.51.100.1".into(),
+            destination: "2001:db8::1".into(),
+            mode: "tunnel".into(),
+            algorithm: "aes-gcm-16".into(),
+            key_bits: 128,
+            rekey_in_s: Some(-3),
+            ..IpsecSa::default()
+        };
+        let row = sa_row(&sa);
+        assert_eq!(
+            (row[3].as_str(), row[6].as_str()),
+            ("198.51.100.1", "aes-gcm-16 128")
+        );
+        assert_eq!((row[11].as_str(), row[12].as_str()), ("-3 s", "-"));
+        (sa.udp_source_port, sa.udp_destination_port) = (1027, 4500);
+        let row = sa_row(&sa);
+        assert_eq!(
+            (row[3].as_str(), row[4].as_str()),
+            ("198.51.100.1:1027", "[2001:db8::1]:4500")
+        );
+    }
+
+    #[test]
+    fn a_policy_without_sa_has_dashes() {
+        let row = policy_row(&IpsecPolicy {
+            action: "bypass".into(),
+            ..IpsecPolicy::default()
+        });
+        assert_eq!(
+            (row[3].as_str(), row[4].as_str(), row[6].as_str()),
+            ("bypass", "-", "-")
+        );
+    }
+}
