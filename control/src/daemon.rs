@@ -1,7 +1,7 @@
 //! The daemon: its parts put together, in order, and taken apart in the other one.
 //!
 //! ```text
-//! lock -> EAL, data plane -> kernel ends -> taps -> exception thread, link thread -> mirror -> IPsec -> API
+//! lock -> EAL, data plane -> kernel ends -> taps -> exception thread, link thread -> IPsec -> mirror -> API
 //! ```
 //!
 //! Each step needs those before it, and what fails takes back all that was made: taps and ports go
@@ -256,8 +256,9 @@ impl Running {
         let exception = ExceptionThread::start(channel, taps)?;
         let followed = faces::followed(&dataplane, links, &exception.handle());
         let follower = LinkFollower::start(&faces::namespace(&config), followed)?;
-        let mirror = kernel::mirror(&config, &faces, writer, follower.changes())?;
+        // Before there is any route to forward by: policies should come first.
         let ipsec = ipsec::start(&config.ipsec, &domain, runtime.handle())?;
+        let mirror = kernel::mirror(&config, &faces, writer, follower.changes())?;
         let socket = Socket::bind(&config.daemon.socket, config.daemon.socket_group.as_deref())?;
         let parts = Parts {
             config,

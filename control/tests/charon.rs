@@ -166,6 +166,28 @@ fn a_lost_connection_changes_nothing() {
 }
 
 #[test]
+fn a_trap_that_charon_installed_before_the_router_came_is_told_when_it_comes() {
+    let Some(mut sites) = Sites::up("early", Wanted::default()) else {
+        return;
+    };
+    sites.a.hang_up();
+    sites
+        .a
+        .wait_for_log("the connection to the router has ended");
+    sites.a.swanctl("--install --child c");
+    assert!(sites.a.shared.with(|model| model.policies().is_empty()));
+    sites.a.listen();
+    wait_for("the trap", || {
+        (sites.a.shared.with(|model| model.policies().len()) == 3).then_some(())
+    });
+    sites.a.swanctl("--uninstall --child c");
+    wait_for("no policy", || {
+        let none = sites.a.shared.with(|model| model.policies().is_empty());
+        none.then_some(())
+    });
+}
+
+#[test]
 fn a_router_that_restarts_gets_back_what_it_may_and_new_sas_to_send_by() {
     let Some(mut sites) = Sites::up("restarted", Wanted::default()) else {
         return;

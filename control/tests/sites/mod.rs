@@ -32,13 +32,31 @@ pub struct Sites {
 /// One site.
 pub struct Site {
     name: &'static str,
-    netns: String,
+    netns: Netns,
     folder: PathBuf,
     charon: Child,
     runtime: Runtime,
     pub tables: Arc<IpsecTables>,
     pub shared: Shared,
     server: Option<Ipsec>,
+}
+
+/// A network namespace, until it is dropped.
+struct Netns(String);
+
+impl Netns {
+    fn add(name: String) -> Self {
+        run(&format!("ip netns add {name}"));
+        let netns = Self(name);
+        run(&format!("ip -n {} link set lo up", netns.0));
+        netns
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        let _ = try_run(&format!("ip netns del {}", self.0));
+    }
 }
 
 /// What a test wants to be different.
@@ -100,13 +118,9 @@ impl Sites {
         };
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let folder = tempfile::tempdir().unwrap();
-        let netns = ["a", "b"].map(|site| format!("ct{}-{number}{site}", std::process::id()));
-        for name in &netns {
-            run(&format!(
-                "ip netns add {name} && ip -n {name} link set lo up"
-            ));
-        }
-        let [a, b] = &netns;
+        let name = |site| format!("ct{}-{number}{site}", std::process::id());
+        let (netns_a, netns_b) = (Netns::add(name("a")), Netns::add(name("b")));
+        let (a, b) = (&netns_a.0, &netns_b.0);
         run(&format!(
             "ip -n {a} link add eth0 type veth peer name eth0 netns {b}"
         ));
@@ -115,20 +129,12 @@ impl Sites {
                 "ip -n {name} addr add 10.0.255.{host}/24 dev eth0 && ip -n {name} link set eth0 up"
             ));
         }
-        let site = |index: usize| {
-            let refuses = index == 1 && wanted.b_refuses;
-            Site::up(
-                index,
-                &netns[index],
-                folder.path(),
-                plugin,
-                wanted.child,
-                refuses,
-            )
+        let up = |index, netns, refuses| {
+            Site::up(index, netns, folder.path(), plugin, wanted.child, refuses)
         };
         Some(Self {
-            a: site(0),
-            b: site(1),
+            a: up(0, netns_a, false),
+            b: up(1, netns_b, wanted.b_refuses),
             _folder: folder,
         })
     }
@@ -148,7 +154,7 @@ fn tables(refuses: bool) -> (Arc<IpsecTables>, Shared) {
 impl Site {
     fn up(
         index: usize,
-        netns: &str,
+        netns: Netns,
         folder: &Path,
         plugin: &Path,
         child: &str,
@@ -198,7 +204,7 @@ impl Site {
         );
         let log = fs::File::create(folder.join("charon.out")).unwrap();
         let charon = Command::new("ip")
-            .args(["netns", "exec", netns, "sh", "-c", &script])
+            .args(["netns", "exec", &netns.0, "sh", "-c", &script])
             .env("STRONGSWAN_CONF", folder.join("strongswan.conf"))
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -206,7 +212,7 @@ impl Site {
             .unwrap();
         let mut site = Self {
             name,
-            netns: netns.to_owned(),
+            netns,
             folder,
             charon,
             runtime,
@@ -284,7 +290,7 @@ impl Site {
 
     /// Runs a command in the namespace.
     pub fn on(&self, command: &str) -> String {
-        run(&format!("ip netns exec {} {command}", self.netns))
+        run(&format!("ip netns exec {} {command}", self.netns.0))
     }
 
     pub fn log(&self) -> String {
@@ -306,9 +312,6 @@ impl Drop for Site {
         // Of our own child, by its handle.
         let _ = self.charon.kill();
         let _ = self.charon.wait();
-        let _ = Command::new("ip")
-            .args(["netns", "del", &self.netns])
-            .status();
     }
 }
 

@@ -257,22 +257,16 @@ METHOD(kernel_ipsec_t, add_policy, status_t,
 	w = message_begin(MSG_ADD_POLICY);
 	write_policy_id(w, id);
 	write_policy(w, data);
-	result = this->link->request(this->link, TRUE, message_end(w), NULL);
-	if (result == LINK_OK)
-	{
+	result = this->link->request(this->link, FALSE, message_end(w), NULL);
+	if (result == LINK_OK || result == LINK_LOST)
+	{	/* without a connection it is told with the next one: charon asks for a trap only once, and may
+		 * have started before the router */
 		this->routes->add(this->routes, id, data);
 		return SUCCESS;
 	}
-	if (result == LINK_LOST)
-	{
-		delete_policy(this, id, data);
-	}
-	else
-	{
-		this->store->remove_policy(this->store, id, data);
-		DBG1(DBG_KNL, "ironlane: the router refuses policy %R === %R %N", id->src_ts, id->dst_ts,
-			 policy_dir_names, id->dir);
-	}
+	this->store->remove_policy(this->store, id, data);
+	DBG1(DBG_KNL, "ironlane: the router refuses policy %R === %R %N", id->src_ts, id->dst_ts,
+		 policy_dir_names, id->dir);
 	return to_status(result);
 }
 

@@ -53,6 +53,8 @@ struct private_link_t {
 	/** -1 if there is none. Written by the thread alone, closed by it alone. */
 	int fd;
 	uint32_t last_id;
+	/** Requests with ids up to this were sent by an earlier connection. */
+	uint32_t first_id;
 	/** waiter_t, of requests sent. */
 	linked_list_t *waiting;
 	/** One frame at a time is written. */
@@ -230,6 +232,7 @@ static void serve(private_link_t *this)
 	}
 	this->boot = boot;
 	wire_set_timeout(this->fd, 0);
+	this->first_id = this->last_id;
 	if (!set_state(this, STATE_UP, this->fd))
 	{
 		return;
@@ -377,6 +380,10 @@ METHOD(link_t, request, link_result_t,
 		}
 	}
 	this->waiting->remove(this->waiting, &waiter, NULL);
+	if (!waiter.done && this->state == STATE_UP && waiter.id > this->first_id)
+	{	/* nobody knows what the router has now: a new connection tells it everything */
+		shutdown(this->fd, SHUT_RDWR);
+	}
 	this->mutex->unlock(this->mutex);
 	waiter.woken->destroy(waiter.woken);
 
