@@ -92,7 +92,9 @@ impl Root {
         // Acquire pairs with the Release in `store`: the block that it leads to is complete, and
         // so is the nexthop's slot that a leaf points at.
         let word = Word::from_raw(word.load(Ordering::Acquire));
-        match word.is_unwritten() && place >= self.shape.defaults_from {
+        // Of IPv4 any may say the default, which is known when this is compiled.
+        let may_default = K::DEFAULT.1 == 0 || place >= self.shape.defaults_from;
+        match word.is_unwritten() && may_default {
             true => (self.default, bits),
             false => (word, bits),
         }
