@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ironlane_dataplane::dataplane::{Dataplane, DataplaneError, StopReport};
+use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, DataplaneError, StopReport};
+use ironlane_dataplane::eal::crypto::CryptoError;
 use ironlane_dataplane::eal::{Eal, EalError};
 use ironlane_fib::{Tables, Writer};
 use ironlane_rcu::Domain;
@@ -75,6 +76,9 @@ pub enum DaemonError {
     /// The mirror.
     #[error(transparent)]
     Mirror(#[from] NetlinkError),
+    /// What encrypts for IPsec.
+    #[error("[ipsec] crypto_device: {0}")]
+    Crypto(#[from] CryptoError),
     /// The control side of IPsec.
     #[error(transparent)]
     Ipsec(#[from] IpsecError),
@@ -243,8 +247,11 @@ impl Running {
         let domain = Domain::new();
         let tables = Arc::new(Tables::new(&domain));
         let writer = Writer::new(Arc::clone(&tables), Arc::clone(&domain));
-        let mut dataplane =
-            Dataplane::start(eal, &config.dataplane(), Arc::clone(&tables), &domain)?;
+        let lanes = DataplaneConfig {
+            ipsec: ipsec::setup(&config.ipsec, eal, config.dataplane().lcores.len(), &domain)?,
+            ..config.dataplane()
+        };
+        let mut dataplane = Dataplane::start(eal, &lanes, Arc::clone(&tables), &domain)?;
         faces::arrange_peers(&config, dataplane.ports())?;
         let channel = dataplane.take_exception();
         let dataplane = Arc::new(dataplane);
@@ -257,7 +264,12 @@ impl Running {
         let followed = faces::followed(&dataplane, links, &exception.handle());
         let follower = LinkFollower::start(&faces::namespace(&config), followed)?;
         // Before there is any route to forward by: policies should come first.
-        let ipsec = ipsec::start(&config.ipsec, &domain, runtime.handle())?;
+        let ipsec = ipsec::start(
+            &config.ipsec,
+            lanes.ipsec.as_ref(),
+            &dataplane,
+            runtime.handle(),
+        )?;
         let mirror = kernel::mirror(&config, &faces, writer, follower.changes())?;
         let socket = Socket::bind(&config.daemon.socket, config.daemon.socket_group.as_deref())?;
         let parts = Parts {

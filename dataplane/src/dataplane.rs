@@ -17,7 +17,7 @@ use ironlane_fib::{PortId, Tables, VrfId};
 use ironlane_packet::eth::Mac;
 use ironlane_rcu::Domain;
 
-use crate::eal::{Eal, LcoreThread, Mempool, Port, PortLink, PortStats};
+use crate::eal::{Clock, Eal, LcoreThread, Mempool, Port, PortLink, PortStats};
 use crate::lcore::policer::Policers;
 use crate::lcore::shared::Shared;
 use crate::lcore::{CounterSet, ExceptionChannel};
@@ -41,6 +41,7 @@ pub struct Dataplane {
     shared: Arc<Shared>,
     counters: Arc<CounterSet>,
     policers: Arc<Policers>,
+    clock: Clock,
 }
 
 /// What is known of a port.
@@ -112,6 +113,11 @@ impl Dataplane {
     /// The lcores.
     pub fn lcores(&self) -> &[LcoreInfo] {
         &self.lcores
+    }
+
+    /// The clock of the lcores, in seconds: that by which SAs and policies say when they were used.
+    pub fn now_s(&self) -> u64 {
+        self.clock.now_ns() / 1_000_000_000
     }
 
     /// Counters of all lcores. They can be read after the data plane stopped, too.

@@ -13,20 +13,34 @@ pub struct Ipsec {
     /// Unix socket for charon's plugin; IPsec is off without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub charon_socket: Option<PathBuf>,
+    /// What encrypts: `cpu`, or a crypto device of DPDK by its device string; the best there is without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crypto_device: Option<String>,
 }
 
 pub(super) static SECTION: Section = Section {
     name: "ipsec",
     shape: Shape::Single,
     help: "ESP and AH on the lcores, keyed by strongSwan (docs/ipsec.md).",
-    keys: &[Key {
-        name: "charon_socket",
-        kind: Kind::Text,
-        default: Default::Derived("IPsec is off"),
-        example: "\"/run/ironlane/ipsec.sock\"",
-        help: "Unix socket on which strongSwan's plugin kernel-ironlane installs SAs and policies, \
-               made with mode 0660 for root's group. Keys pass through it.",
-    }],
+    keys: &[
+        Key {
+            name: "charon_socket",
+            kind: Kind::Text,
+            default: Default::Derived("IPsec is off"),
+            example: "\"/run/ironlane/ipsec.sock\"",
+            help: "Unix socket on which strongSwan's plugin kernel-ironlane installs SAs and policies, \
+                   made with mode 0660 for root's group. Keys pass through it.",
+        },
+        Key {
+            name: "crypto_device",
+            kind: Kind::Text,
+            default: Default::Derived("\"cpu\", or \"crypto_openssl0\" without AES instructions"),
+            example: "\"cpu\"",
+            help: "What encrypts: \"cpu\" is libipsec-mb on the lcore itself; else a crypto device of DPDK \
+                   by its device string (crypto_openssl0, crypto_aesni_mb0, a PCI address). \
+                   `ironlane doctor` says what it can do.",
+        },
+    ],
 };
 
 impl Ipsec {
@@ -35,6 +49,7 @@ impl Ipsec {
             charon_socket: table
                 .has("charon_socket")
                 .then(|| table.socket("charon_socket")),
+            crypto_device: table.parsed("crypto_device"),
         }
     }
 }

@@ -1,9 +1,11 @@
-//! The control side of IPsec, where it is configured.
+//! IPsec, where it is configured: what encrypts, and the control side.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
 
-use ironlane_ipsec::{Ipsec as Tables, SaSpec, Writer};
+use ironlane_dataplane::dataplane::Dataplane;
+use ironlane_dataplane::eal::Eal;
+use ironlane_dataplane::eal::crypto::{CryptoDevice, CryptoError};
+use ironlane_dataplane::ipsec::{Ipsec as Tables, IpsecSetup};
 use ironlane_rcu::Domain;
 use tokio::runtime::Handle;
 
@@ -13,21 +15,40 @@ use crate::ipsec::charon::Shared;
 use crate::ipsec::model::{self, Model};
 use crate::ipsec::{Ipsec, IpsecError, boot_number};
 
-/// Starts it, if there is a socket for charon.
+/// What the data plane is to be started with, if there is a socket for charon.
+pub(super) fn setup(
+    config: &config::Ipsec,
+    eal: Eal,
+    lcores: usize,
+    domain: &Arc<Domain>,
+) -> Result<Option<IpsecSetup>, CryptoError> {
+    if config.charon_socket.is_none() {
+        return Ok(None);
+    }
+    let device = config.crypto_device.as_deref();
+    let device = device.unwrap_or(CryptoDevice::default_string());
+    // There are at most 128 lcores.
+    let device = CryptoDevice::open(eal, device, lcores as u16, -1)?;
+    Ok(Some(IpsecSetup {
+        ipsec: Arc::new(Tables::new(domain)),
+        device,
+    }))
+}
+
+/// Starts the control side, if there is a socket for charon.
 pub(super) fn start(
     config: &config::Ipsec,
-    domain: &Arc<Domain>,
+    setup: Option<&IpsecSetup>,
+    dataplane: &Arc<Dataplane>,
     runtime: &Handle,
 ) -> Result<Option<Ipsec>, IpsecError> {
-    let Some(path) = &config.charon_socket else {
+    let (Some(path), Some(setup)) = (&config.charon_socket, setup) else {
         return Ok(None);
     };
-    // Until lcores protect packets, an SA that was taken would be traffic in clear.
-    let device =
-        |_: &SaSpec| Err::<(), _>("lcores of this build do not protect packets yet".into());
-    let writer = Writer::new(Arc::new(Tables::new(domain)), device);
-    let began = Instant::now();
-    let tables = model::Tables::new(writer, move || began.elapsed().as_secs());
+    // Who stops the data plane must be the last to have it.
+    let clock: Weak<Dataplane> = Arc::downgrade(dataplane);
+    let now_s = move || clock.upgrade().map_or(0, |dataplane| dataplane.now_s());
+    let tables = model::Tables::new(setup.writer(), now_s);
     let shared = Shared::new(Model::new(Box::new(tables)), boot_number());
     let socket = Socket::bind(path, None)?;
     Ok(Some(Ipsec::start(runtime, shared, socket)?))

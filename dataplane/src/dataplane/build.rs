@@ -332,6 +332,7 @@ impl Assembly<'_> {
             shared,
             counters,
             policers,
+            clock,
         };
         for ((body, reader), &cpu) in bodies.into_iter().zip(readers).zip(&self.config.lcores) {
             let name = format!("lcore-{}", body.index);
