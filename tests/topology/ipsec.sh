@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# h0 ---- p0 [ironlane A] p1 ---- wan ---- p3 [ironlane B] p2 ---- h2
+#
+# Two sites, each an Ironlane with an unmodified strongSwan beside it, whose plugin installs the SAs. What
+# h0 and h2 say to each other, of both families, crosses the wan as ESP alone; so does what the routers
+# themselves say. Rekeys while packets flow lose none. Before there is an SA nothing leaves in clear, and
+# when there is none any more neither.
+. "$(dirname "$0")/lib.sh"
+CHARON=/usr/lib/ipsec/charon
+[ -x $CHARON ] && command -v swanctl >/dev/null || skip 'needs strongSwan (scripts/setup.sh)'
+PLUGIN=$("$ROOT/plugins/charon/build.sh" "$RUN/plugin") || { echo 'the plugin was not built'; exit 1; }
+
+topology h0:p0 wan:p1 h2:p2
+A=$ROUTER B=${NS_PREFIX}router-b
+new_ns "$B"
+HOSTS=(h0:p0 wan:p1)
+start_ironlane '[ipsec]' "charon_socket = \"$RUN/a.ipsec\""
+
+# The other site: a daemon of its own, with a socket of its own.
+ilb() { IRONLANE_SOCKET=$RUN/b.sock "$IRONLANE" "$@"; }
+start_b() {
+    (
+        HOSTS=(h2:p2 wan:p3) ROUTER=$B
+        hosts_config '[ipsec]' "charon_socket = \"$RUN/b.ipsec\""
+    ) | sed -e "s|$RUN/ironlane.sock|$RUN/b.sock|; s|$RUN/ironlane\"|$RUN/b\"|; s|\"il-$$\"|\"ilb-$$\"|" \
+        -e '/name = "p3"/,$ s/peer_name = "eth0"/peer_name = "eth1"/' >"$RUN/b.toml"
+    "$IRONLANE" run --config "$RUN/b.toml" >>"$RUN/b.log" 2>&1 &
+    IRONLANE_B=$!
+    own_pid "$IRONLANE_B"
+    wait_until 60 ilb port show >/dev/null 2>&1 || { tail -n 20 "$RUN/b.log"; return 1; }
+}
+run 'the other Ironlane is up' start_b
+routes() {
+    on h2 ip route replace default via 10.2.0.1 && on h2 ip -6 route replace default via 2001:db8:2::1
+    ip -n "$A" route add default via 10.1.0.2 && ip -n "$A" -6 route add default via 2001:db8:1::2
+    ip -n "$B" route add default via 10.3.0.2 && ip -n "$B" -6 route add default via 2001:db8:3::2
+    on wan ip route del default
+    on wan ip -6 route del default
+    on wan sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+    # The wan knows the way to both sites, so what leaves in clear arrives, and is seen.
+    on wan ip route add 10.0.0.0/24 via 10.1.0.1 && on wan ip route add 10.2.0.0/24 via 10.3.0.1
+    on wan ip -6 route add 2001:db8:0::/64 via 2001:db8:1::1 && on wan ip -6 route add 2001:db8:2::/64 via 2001:db8:3::1
+}
+run 'routes' routes
+ok 'without IPsec, the sites reach each other' ping_ok h0 10.2.0.2
+
+charon() { # SITE NAMESPACE LOCAL REMOTE LOCAL_TS REMOTE_TS
+    local site=$1 netns=$2 at=$RUN/$1
+    mkdir -p "$at/swanctl" "$at/plugins"
+    cp /usr/lib/ipsec/plugins/*.so "$at/plugins" && cp "$PLUGIN" "$at/plugins"
+    cat >"$at/strongswan.conf" <<CONF
+charon {
+    load = random nonce openssl sha2 hmac kdf pem pkcs1 x509 pubkey kernel-ironlane kernel-netlink socket-default vici
+    filelog {
+        f {
+            path = $at/charon.log
+            flush_line = yes
+            knl = 2
+        }
+    }
+    plugins {
+        vici {
+            socket = unix://$at/vici
+        }
+        kernel-ironlane {
+            socket = $RUN/$site.ipsec
+        }
+    }
+}
+CONF
+    cat >"$at/swanctl/swanctl.conf" <<CONF
+connections {
+    s {
+        version = 2
+        local_addrs = $3
+        remote_addrs = $4
+        proposals = aes128gcm16-prfsha256-ecp256
+        local {
+            auth = psk
+        }
+        remote {
+            auth = psk
+        }
+        children {
+            nets {
+                esp_proposals = aes128gcm16-esn
+                local_ts = $5
+                remote_ts = $6
+                start_action = trap
+                rekey_time = 1h
+            }
+        }
+    }
+}
+secrets {
+    ike {
+        secret = "not a secret"
+    }
+}
+CONF
+    STRONGSWAN_CONF=$at/strongswan.conf ip netns exec "$netns" unshare -m sh -c \
+        "mount -t tmpfs none /run && mount --bind $at/plugins /usr/lib/ipsec/plugins && exec $CHARON" >"$at/charon.out" 2>&1 &
+    own_pid $!
+    wait_until 15 test -S "$at/vici" || { cat "$at/charon.out"; return 1; }
+    swan "$site" --load-all --noprompt -f "$at/swanctl/swanctl.conf"
+}
+swan() { # SITE ARGUMENTS
+    local at=$RUN/$1
+    shift
+    STRONGSWAN_CONF=$at/strongswan.conf swanctl "$@" --uri "unix://$at/vici"
+}
+NETS_A=10.0.0.0/24,2001:db8:0::/64 NETS_B=10.2.0.0/24,2001:db8:2::/64
+run 'strongSwan at A' charon a "$A" 10.1.0.1 10.3.0.1 $NETS_A $NETS_B
+policies() { [ "$(il ipsec policy show --json | jq '[.. | objects | select(.direction? == "out")] | length')" -ge 2 ]; }
+wait_for 'A has its policies' policies
+
+# What crosses the wan that is neither ESP nor IKE between the two routers, nor of the link itself.
+watch() {
+    on wan tcpdump -i any -n -U -w "$RUN/wan.pcap" >/dev/null 2>"$RUN/tcpdump" &
+    TCPDUMP=$!
+    own_pid "$TCPDUMP"
+    wait_until 10 grep -q listening "$RUN/tcpdump"
+}
+nets='net 10.0.0.0/24 or net 10.2.0.0/24 or net 2001:db8:0::/64 or net 2001:db8:2::/64'
+seen() { tcpdump -n -r "$RUN/wan.pcap" "$1" 2>/dev/null | wc -l; }
+run 'the wan is watched' watch
+no_sa() { ! on h0 ping -n -q -c 2 -i 0.2 -W 1 10.2.0.2; }
+ok 'without a peer, what is to be protected does not arrive' no_sa
+ok 'it was dropped for want of an SA' at_least "$(dropped policy_no_sa)" 1
+run 'strongSwan at B' charon b "$B" 10.3.0.1 10.1.0.1 $NETS_B $NETS_A
+wait_for 'a packet brings the tunnel up' ping_ok h0 10.2.0.2
+ok 'IPv4, from the other side' ping_ok h2 10.0.0.2
+wait_for 'IPv6' ping_ok h0 2001:db8:2::2
+ok 'IPv6, from the other side' ping_ok h2 2001:db8::2
+ok 'packets that just fit' ping_ok h0 10.2.0.2 -s 1350
+
+# What the router itself says to the other site: by its tap, and yet not in clear.
+router_to_b() { ip netns exec "$A" ping -n -q -c 5 -i 0.1 -W 2 -I 10.0.0.1 10.2.0.2 | grep -q ' 0% packet loss'; }
+ok "the router's own packets" router_to_b
+
+flow() { # SECONDS: all packets of a flow arrive, while SAs are rekeyed
+    local i
+    on h2 iperf3 -s -1 >"$RUN/iperf.server" 2>&1 &
+    own_pid $!
+    wait_until 10 grep -q listening "$RUN/iperf.server"
+    on h0 iperf3 -c 10.2.0.2 -u -b 20M -l 1000 -t "$1" -J >"$RUN/iperf.json" &
+    local client=$!
+    own_pid $client
+    for ((i = 0; i < 3; i++)); do
+        sleep 1
+        swan a --rekey --child nets || return
+        sleep 1
+        swan b --rekey --child nets || return
+    done
+    wait $client || return
+    NOTE=$(jq -r '"\(.end.sum.packets) packets, \(.end.sum.lost_packets) lost"' "$RUN/iperf.json")
+    jq -e '.end.sum.lost_packets == 0 and .end.sum.packets > 10000' "$RUN/iperf.json"
+}
+run 'six rekeys in a flow of 20 Mbit/s lose no packet' flow 8
+
+run 'the capture ends' kill "$TCPDUMP"
+wait_until 10 ended "$TCPDUMP"
+nothing_in_clear() { [ "$(seen "($nets) and not esp")" = 0 ] || { tcpdump -n -c 5 -r "$RUN/wan.pcap" "$nets"; return 1; }; }
+ok 'nothing of the sites crossed the wan in clear' nothing_in_clear
+ok 'ESP did' at_least "$(seen 'esp')" 10000
+quiet_drops() { # no reason of IPsec but those that this test brings about
+    local reasons
+    reasons=$({ il drop show --json; ilb drop show --json; } | jq -r '.. | objects | select(.packets? > 0) | .reason?' |
+        grep -E '^(ipsec|policy)_' | sort -u | tr '\n' ' ')
+    [ "$reasons" = 'policy_no_sa ' ] || { echo "$reasons"; return 1; }
+}
+ok 'no packet was refused by an SA' quiet_drops
+counted() { swan a --list-sas | grep -E 'in .* [1-9][0-9]* bytes, +[1-9][0-9]* packets'; }
+ok 'swanctl shows what has passed' counted
+ok 'kernel and fast path agree, at A' verified
+ok 'and at B' ilb verify
+ok 'the counters of lcores agree' identity_holds
+
+run 'strongSwan at B ends' swan b --terminate --ike s
+no_sas() { [ "$(il ipsec sa show --json | jq '[.. | objects | select(.spi?)] | length')" = 0 ]; }
+wait_for 'no SA is left at A' no_sas
