@@ -160,6 +160,8 @@ pub enum Origin {
     Opened,
     /// Protected by an outbound SA: no policy is asked again.
     Sealed,
+    /// Made here: policies are asked where it may leave, and not whether it may have come.
+    Own,
 }
 
 /// Where a burst came from: all its packets arrived by one port.
@@ -177,12 +179,13 @@ pub struct Arrival {
 
 impl Arrival {
     /// The port to which packets turn back, if they leave by it again, so that their sender may be told of
-    /// a shorter way (RFC 1812 5.2.7.2). None for what came out of an SA, whose sender is not on the link.
+    /// a shorter way (RFC 1812 5.2.7.2). None for what came out of an SA or was
+    /// made here, whose sender is not on the link.
     #[inline]
     pub(crate) fn turning_port(&self) -> PortId {
         match self.origin {
             Origin::Wire => self.port,
-            Origin::Opened | Origin::Sealed => PortId::NONE,
+            Origin::Opened | Origin::Sealed | Origin::Own => PortId::NONE,
         }
     }
 }
@@ -388,7 +391,7 @@ impl<'q> Burst<'q> {
             arrival: self.arrival,
             opened_by: match self.arrival.origin {
                 Origin::Opened => Some(self.store.sas[place]),
-                Origin::Wire | Origin::Sealed => None,
+                Origin::Wire | Origin::Sealed | Origin::Own => None,
             },
         }
     }

@@ -269,6 +269,9 @@ drop_reasons! {
         IpsecSequence = "ipsec_sequence",
         /// The hard limit of the SA is reached.
         IpsecExpired = "ipsec_expired",
+        /// Longer than the way to the peer takes once it is protected. Its sender was told, if an error
+        /// may answer and their rate allows it (RFC 4301 8.2).
+        IpsecTooBig = "ipsec_too_big",
         /// Too long for IP once it is protected.
         IpsecTooLong = "ipsec_too_long",
         /// The buffer has too little room before or behind the packet, or there are several of them.

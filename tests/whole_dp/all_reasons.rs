@@ -10,8 +10,8 @@ use ironlane_dataplane::stage::graph_svg;
 use ironlane_tests::take_seen;
 
 use crate::{
-    chains, control, ethernet, exceptions, glean, ip4_rules, ip6_rules, ipsec, ipsec_rules, local,
-    local_groups, ports,
+    chains, control, ethernet, exceptions, glean, ip4_rules, ip6_rules, ipsec, ipsec_rules,
+    ipsec_too_big, local, local_groups, ports,
 };
 
 /// A test, to run here again; or why none is possible in this process.
@@ -95,6 +95,7 @@ fn test_of_drop(reason: DropReason) -> Subject {
         D::IpsecSequence | D::IpsecExpired => ipsec_rules::an_sa_at_its_end_passes_nothing,
         D::IpsecNested => ipsec_rules::tunnels_in_tunnels_are_opened_up_to_a_bound,
         D::IpsecNoRoom => ipsec_rules::a_packet_in_several_buffers_that_one_cannot_hold_is_dropped,
+        D::IpsecTooBig => ipsec_too_big::a_sender_is_told_what_fits_a_tunnel,
         D::IpsecSaGone => {
             return Elsewhere("the SA would have to go between two steps of one turn");
         }

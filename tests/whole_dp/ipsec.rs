@@ -27,7 +27,7 @@ pub fn with_ipsec() -> WholeDp {
     with_ipsec_on(|dp| dp)
 }
 
-fn with_ipsec_by(settings: Settings) -> WholeDp {
+pub fn with_ipsec_by(settings: Settings) -> WholeDp {
     tunnel_routes(router_on(WholeDp::with(settings)))
 }
 

@@ -232,6 +232,9 @@ pub fn tunnels_in_tunnels_are_opened_up_to_a_bound() {
 #[test]
 pub fn a_packet_in_several_buffers_that_one_cannot_hold_is_dropped() {
     let mut dp = with_ipsec_on(|dp| dp.port_with("jumbo", "10.9.0.1/24", 9000, (1, 1)));
+    // The way to the peer takes what a buffer does not.
+    dp.route("203.0.113.77/32 via 10.9.0.9")
+        .neighbour("10.9.0.9 dev jumbo lladdr 02::99");
     tunnel_out(&mut dp, sa(Direction::Out));
     let frame = dp
         .frame("jumbo")

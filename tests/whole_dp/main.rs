@@ -18,6 +18,7 @@ mod ip4_rules;
 mod ip6_rules;
 mod ipsec;
 mod ipsec_rules;
+mod ipsec_too_big;
 mod local;
 mod local_groups;
 mod malformed;

@@ -236,16 +236,19 @@ fn check_counters(snapshot: &CounterSnapshot) -> (Vec<Difference>, Vec<String>) 
                 object: Object::Counters,
                 cause: Cause::Tables,
                 subject: format!("lcore {}", lcore.cpu),
-                expected: "rx + injected + handoff_in = tx + dropped + punted + handoff_out".into(),
+                expected: "rx + injected + handoff_in + made = tx + dropped + punted + handoff_out + gathered"
+                    .into(),
                 found: format!(
-                    "{} + {} + {} and {} + {} + {} + {}",
+                    "{} + {} + {} + {} and {} + {} + {} + {} + {}",
                     identity.rx,
                     identity.injected,
                     identity.handoff_in,
+                    identity.made,
                     identity.tx,
                     identity.dropped,
                     identity.punted,
-                    identity.handoff_out
+                    identity.handoff_out,
+                    identity.gathered
                 ),
                 repaired: false,
             });

@@ -298,7 +298,14 @@ impl Assembly<'_> {
                 pipeline: Pipeline::new(self.config.pipeline),
                 tables: Arc::clone(&self.tables),
                 ipsec: Arc::clone(&ipsec),
-                crypto: Crypto { engine, arrivals },
+                crypto: Crypto {
+                    engine,
+                    arrivals,
+                    // A pool of ports: what it makes leaves by their transmit queues.
+                    pool: self.all_pools[0].clone(),
+                    // Where one lcore is, another will not be for a while.
+                    next_id: (index as u16).wrapping_mul(0x1357),
+                },
                 shared: Arc::clone(&shared),
                 set: Arc::clone(&counters),
                 clock,

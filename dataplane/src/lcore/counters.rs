@@ -132,6 +132,11 @@ counters! {
         handoff_out,
         /// Packets that other lcores passed here, to leave by this port.
         handoff_in,
+        /// Packets that the lcore made: pieces of one that was too long (beyond the first), packets put
+        /// together of fragments, errors to senders; at the port that the first of them came from.
+        made,
+        /// Fragments taken in, to be put together.
+        gathered,
         @array
         /// Packets lost, by reason; at the port they came from, or were injected for.
         drops: DropReason::COUNT,
@@ -288,6 +293,18 @@ impl LcoreCounters {
     #[inline]
     pub fn handoff_in(&mut self, port: PortId, packets: u64) {
         self.port(port).handoff_in.add(packets);
+    }
+
+    /// Packets made here.
+    #[inline]
+    pub fn made(&mut self, port: PortId, packets: u64) {
+        self.port(port).made.add(packets);
+    }
+
+    /// Fragments taken in.
+    #[inline]
+    pub fn gathered(&mut self, port: PortId, packets: u64) {
+        self.port(port).gathered.add(packets);
     }
 
     /// Packets lost.

@@ -167,6 +167,11 @@ impl LcoreOutlet {
         batch.free();
     }
 
+    /// Whether a sender may be told now that its packet is too long.
+    pub(crate) fn may_tell(&self, now_ns: u64) -> bool {
+        self.policers.admit(PuntReason::TooBig, now_ns)
+    }
+
     #[inline]
     fn free_later(&mut self, mbuf: Mbuf) {
         if self.freed.is_full() {

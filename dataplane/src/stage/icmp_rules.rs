@@ -4,6 +4,7 @@
 //! would stay silent as well, and a storm of errors costs no more than a drop each. What is left
 //! of the rules (martian sources, group frames) has been dropped by stages before.
 
+use ironlane_fib::{AdjacencyKind, VrfId};
 use ironlane_packet::ip4::Ip4;
 use ironlane_packet::ip6::HEADER_LEN_BYTES;
 use ironlane_packet::ip6::Ip6;
@@ -25,7 +26,7 @@ pub(super) fn answer(may: bool, punt: PuntReason, drop: DropReason) -> Verdict {
 }
 
 /// IPv4: not a later fragment, not an ICMP error itself, nor ICMP too short to tell.
-pub(super) fn may_answer4(header: Ip4<'_>, bytes: &[u8]) -> bool {
+pub(crate) fn may_answer4(header: Ip4<'_>, bytes: &[u8]) -> bool {
     if header.is_later_fragment() {
         return false;
     }
@@ -39,7 +40,7 @@ pub(super) fn may_answer4(header: Ip4<'_>, bytes: &[u8]) -> bool {
 }
 
 /// IPv6: not an ICMPv6 error or redirect itself, nor ICMPv6 too short to tell.
-pub(super) fn may_answer6(header: Ip6<'_>, bytes: &[u8]) -> bool {
+pub(crate) fn may_answer6(header: Ip6<'_>, bytes: &[u8]) -> bool {
     let rest = bytes.get(HEADER_LEN_BYTES..).unwrap_or(&[]);
     match walk(header.next_header(), rest) {
         Walk::Upper {
@@ -52,6 +53,14 @@ pub(super) fn may_answer6(header: Ip6<'_>, bytes: &[u8]) -> bool {
         },
         _ => true,
     }
+}
+
+/// Whether an address is the broadcast address of a subnet (RFC 1812 4.2.2.11 d), which only a lookup
+/// tells. Plain packets are spared it: what an answer to all hosts costs is paid where one would be sent.
+pub(crate) fn is_broadcast(view: &TablesView<'_>, vrf: VrfId, address: u32) -> bool {
+    let nexthop = view.tables.ip4(view.guard, vrf).lookup(view.guard, address);
+    let nexthops = view.tables.nexthops();
+    nexthops.resolve(view.guard, nexthop, 0).kind() == AdjacencyKind::Broadcast
 }
 
 /// A packet a second that leaves by the port it came by, for each nexthop: Linux sends it on, and a

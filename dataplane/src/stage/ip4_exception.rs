@@ -9,7 +9,7 @@ use ironlane_fib::AdjacencyKind;
 use ironlane_packet::ip4::HEADER_LEN_BYTES;
 use ironlane_packet::ip4_options::{self, Ip4OptionsNeed};
 
-use super::icmp_rules::{answer, may_answer4, wants_redirect};
+use super::icmp_rules::{answer, is_broadcast, may_answer4, wants_redirect};
 use super::{Stage, TablesView};
 use crate::burst::{Burst, Info, Lane, Packet, Verdict};
 use crate::reason::{DropReason, PuntReason, StageId};
@@ -51,23 +51,13 @@ impl Stage for Ip4Exception {
     fn run<'q>(&self, burst: &mut Burst<'q>, view: &TablesView<'q>) {
         burst.decide(Self::INPUT, Lane::Ip4Rewrite, |packet| {
             match judge(packet, view) {
-                Verdict::Punt(_) if is_from_broadcast(packet, view) => {
+                Verdict::Punt(_) if is_broadcast(view, packet.arrival.vrf, packet.ip4().src()) => {
                     Verdict::Drop(DropReason::Ip4BroadcastSource)
                 }
                 verdict => verdict,
             }
         });
     }
-}
-
-/// Whether the source is the broadcast address of a subnet (RFC 1812 4.2.2.11 d), which only a
-/// lookup tells. Plain packets are spared it: what an answer to all hosts costs is paid here, where
-/// the kernel would answer.
-fn is_from_broadcast(packet: &Packet<'_>, view: &TablesView<'_>) -> bool {
-    let fib = view.tables.ip4(view.guard, packet.arrival.vrf);
-    let nexthop = fib.lookup(view.guard, packet.ip4().src());
-    let nexthops = view.tables.nexthops();
-    nexthops.resolve(view.guard, nexthop, 0).kind() == AdjacencyKind::Broadcast
 }
 
 fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {

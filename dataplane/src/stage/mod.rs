@@ -15,7 +15,7 @@ mod classify;
 mod control;
 mod glean;
 mod graph;
-mod icmp_rules;
+pub(crate) mod icmp_rules;
 mod ip4_check;
 mod ip4_exception;
 mod ip4_local;

@@ -71,6 +71,7 @@ pub(super) fn is_needed(origin: Origin, view: &TablesView<'_>) -> bool {
         Origin::Wire => view.ipsec.has_policies() || view.ipsec.has_sas(),
         Origin::Opened => true,
         Origin::Sealed => false,
+        Origin::Own => view.ipsec.has_policies(),
     }
 }
 
@@ -79,10 +80,11 @@ fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
     if is_ip6 {
         join_extensions(packet);
     }
+    let is_own = packet.arrival.origin == Origin::Own;
     let kind = packet.hop.map_or(AdjacencyKind::NoRoute, |a| a.kind());
     let flow = Flow::of(packet.ip_bytes());
     let refused = match (kind, flow) {
-        (AdjacencyKind::Local | AdjacencyKind::Broadcast, Some(flow)) => {
+        (AdjacencyKind::Local | AdjacencyKind::Broadcast, Some(flow)) if !is_own => {
             match to_router(packet, &flow, is_ip6, view) {
                 ToRouter::Sa(verdict) => return verdict,
                 ToRouter::Ike => None,
@@ -90,7 +92,11 @@ fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
             }
         }
         (AdjacencyKind::Forward | AdjacencyKind::Glean | AdjacencyKind::Kernel, Some(flow)) => {
-            match arrived(packet, &flow, PolicyDirection::Fwd, view) {
+            let passed = match is_own {
+                true => Ok(()),
+                false => arrived(packet, &flow, PolicyDirection::Fwd, view),
+            };
+            match passed {
                 Ok(()) => match leaves(packet, &flow, is_ip6, view) {
                     Some(verdict) => return verdict,
                     None => None,

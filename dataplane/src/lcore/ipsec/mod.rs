@@ -9,10 +9,13 @@
 //! Sequence number and replay window of an SA belong to one lcore, the first that met a packet of it.
 //! Others hand their packets over, before they do anything to them, so that numbers leave in order.
 
+mod answer;
+mod fit;
 mod inject;
 mod lists;
 mod open;
 mod seal;
+mod split;
 
 use std::mem;
 
@@ -24,7 +27,7 @@ use super::outlet::LcoreOutlet;
 use super::poll::Lcore;
 use crate::burst::{Arrival, BurstStore, Origin};
 use crate::eal::crypto::{Engine, Job, Jobs, Outcome, Part, Session};
-use crate::eal::{BURST_MAX, Mbuf, PORTS_MAX};
+use crate::eal::{BURST_MAX, Mbuf, Mempool, PORTS_MAX};
 use crate::reason::DropReason;
 use crate::stage::TablesView;
 pub(crate) use lists::{IpsecLists, SaBatch};
@@ -42,6 +45,10 @@ pub(crate) struct Crypto {
     pub(crate) engine: Option<Engine>,
     /// What arrives by each port.
     pub(crate) arrivals: [Option<Arrival>; PORTS_MAX],
+    /// Buffers for packets that are made here.
+    pub(crate) pool: Mempool,
+    /// Identification of the next packet that is fragmented and has none.
+    pub(crate) next_id: u16,
 }
 
 /// Says in [`Mbuf::port`] what a packet on a ring between lcores is.

@@ -2,20 +2,22 @@
 
 use std::array;
 
+use ironlane_fib::PortId;
 use ironlane_ipsec::{Layout, Mode, Reject, Room, Sa};
 use ironlane_packet::checksum;
 use ironlane_packet::eth::Mac;
 
+use super::fit::Fitting;
 use super::{L2, SaBatch, Step, Tag, write_ethernet};
 use crate::burst::{BurstStore, Origin};
 use crate::eal::crypto::Session;
-use crate::eal::{BURST_MAX, Mbuf};
+use crate::eal::{BURST_MAX, Mbuf, MbufBatch};
 use crate::lcore::poll::Lcore;
-use crate::reason::StageId;
+use crate::reason::{DropReason, StageId};
 use crate::stage::{StageMeter, TablesView};
 
 /// Source MAC of a protected packet while it passes the stages: one that no port has.
-const NOBODY: Mac = Mac([2, 0, 0, 0, 0, 0]);
+pub(super) const NOBODY: Mac = Mac([2, 0, 0, 0, 0, 0]);
 
 /// What is to be remembered of a packet while the engine has it.
 #[derive(Clone, Copy)]
@@ -23,6 +25,20 @@ struct Before {
     /// The Ethernet header that the kernel wrote.
     ethernet: [u8; L2],
     inner_len: usize,
+}
+
+/// A sealed packet that leaves, or its pieces.
+#[derive(Clone, Copy)]
+struct Leaving {
+    /// What its mbuf says it is.
+    word: u16,
+    /// The MAC of the port that it came by.
+    own: Mac,
+    /// It has its Ethernet header already: the kernel sent it in transport mode.
+    ethernet: Option<[u8; L2]>,
+    /// It gets a hop more. The rewrite takes one from every packet, and from these it should not: the
+    /// router is where they begin. What was forwarded in transport mode has not had it taken yet.
+    more_hops: bool,
 }
 
 impl Lcore {
@@ -33,13 +49,34 @@ impl Lcore {
             return;
         }
         let (mut batch, sas) = self.own(batch, Tag::SEAL, view);
-        let count = batch.packets.len();
+        let (mut fitting, mut answers) = (Fitting::new(), MbufBatch::new());
+        // Each packet that was kept has its SA.
+        for (mbuf, sa) in batch.packets.drain().zip(sas.into_iter().flatten()) {
+            self.fit(mbuf, sa, &mut fitting, &mut answers, store, view);
+        }
+        self.seal_fitting(&mut fitting, store, view);
+        self.tell(&mut answers, store, view);
+    }
+
+    /// Seals all packets of a list, which is empty then.
+    pub(super) fn seal_fitting<'v>(
+        &mut self,
+        fitting: &mut Fitting<'v>,
+        store: &mut BurstStore,
+        view: &TablesView<'v>,
+    ) {
+        let Fitting {
+            packets: batch,
+            sas,
+            split_at,
+        } = fitting;
+        let count = batch.len();
         let mut steps: [Step; BURST_MAX] = array::from_fn(|_| Step::Failed);
         let mut before = [Before {
             ethernet: [0; L2],
             inner_len: 0,
         }; BURST_MAX];
-        let packets = batch.packets.as_mut_slice();
+        let packets = batch.as_mut_slice();
         for (place, mbuf) in packets.iter_mut().enumerate() {
             if let Some(sa) = sas[place] {
                 before[place].ethernet = *mbuf.data().first_chunk().unwrap_or(&[0; L2]);
@@ -47,12 +84,14 @@ impl Lcore {
                 steps[place] = lay_out(sa, mbuf).into();
             }
         }
-        self.crypto.process(packets, &sas, &mut steps, 0);
+        self.crypto.process(packets, sas, &mut steps, 0);
         let mut port = None;
-        for (place, mut mbuf) in batch.packets.drain().enumerate() {
+        for (place, mut mbuf) in batch.drain().enumerate() {
             let word = mbuf.port();
-            let came_by = Tag::port(word);
-            let own = self.crypto.arrival(came_by).map(|arrival| arrival.mac);
+            let own = self
+                .crypto
+                .arrival(Tag::port(word))
+                .map(|arrival| arrival.mac);
             let (Step::Ready(layout), Some(sa), Some(own)) = (steps[place], sas[place], own) else {
                 self.outlet.lose_at(steps[place], mbuf);
                 continue;
@@ -66,37 +105,68 @@ impl Lcore {
             mbuf.truncate(wire.end());
             mbuf.adj(wire.at as usize);
             let is_ours = word & Tag::INJECTED != 0;
-            if is_ours && sa.spec().mode == Mode::Transport {
-                match mbuf.prepend(L2) {
-                    Some(room) => {
-                        room.copy_from_slice(&ethernet);
-                        self.outlet.send_by(came_by, mbuf);
-                    }
-                    None => self.outlet.lose_at(Step::Refused(Reject::NoRoom), mbuf),
-                }
+            let is_transport = sa.spec().mode == Mode::Transport;
+            let leaving = Leaving {
+                word,
+                own,
+                ethernet: (is_ours && is_transport).then_some(ethernet),
+                more_hops: is_ours || !is_transport,
+            };
+            if mbuf.pkt_len() <= split_at[place] {
+                self.leave(mbuf, leaving, &mut port, store, view);
                 continue;
             }
-            // The rewrite takes a hop from every packet, and from these it should not: the router is
-            // where they begin. What was forwarded in transport mode has not had it taken yet.
-            if is_ours || sa.spec().mode != Mode::Transport {
-                add_hop(mbuf.data_mut());
-            }
-            if mbuf.prepend(L2).is_none() || !write_ethernet(&mut mbuf, own, NOBODY) {
-                self.outlet.lose_at(Step::Refused(Reject::NoRoom), mbuf);
+            let Some(mut pieces) = self.split(&mbuf, 0, split_at[place]) else {
+                self.outlet
+                    .lose(Tag::port(word), DropReason::IpsecTooBig, mbuf);
                 continue;
-            }
-            mbuf.set_ol_flags(0);
-            if port.is_some_and(|port| port != came_by) {
-                self.run_again(store, port.unwrap_or(came_by), Origin::Sealed, view);
-            }
-            port = Some(came_by);
-            if let Err(mbuf) = store.packets_mut().push(mbuf) {
-                self.outlet.lose_at(Step::Failed, mbuf);
+            };
+            mbuf.free();
+            for piece in pieces.drain() {
+                self.leave(piece, leaving, &mut port, store, view);
             }
         }
         self.outlet.counters.lap(StageId::Ipsec, count as u64);
         if let Some(port) = port {
             self.run_again(store, port, Origin::Sealed, view);
+        }
+    }
+
+    /// Sends what has its Ethernet header, and gathers the rest for the stages; `port` is where the
+    /// packets came from that are gathered.
+    fn leave(
+        &mut self,
+        mut mbuf: Mbuf,
+        leaving: Leaving,
+        port: &mut Option<PortId>,
+        store: &mut BurstStore,
+        view: &TablesView<'_>,
+    ) {
+        let came_by = Tag::port(leaving.word);
+        if let Some(ethernet) = leaving.ethernet {
+            match mbuf.prepend(L2) {
+                Some(room) => {
+                    room.copy_from_slice(&ethernet);
+                    self.outlet.send_by(came_by, mbuf);
+                }
+                None => self.outlet.lose_at(Step::Refused(Reject::NoRoom), mbuf),
+            }
+            return;
+        }
+        if leaving.more_hops {
+            add_hop(mbuf.data_mut());
+        }
+        if mbuf.prepend(L2).is_none() || !write_ethernet(&mut mbuf, leaving.own, NOBODY) {
+            return self.outlet.lose_at(Step::Refused(Reject::NoRoom), mbuf);
+        }
+        mbuf.set_ol_flags(0);
+        let is_full = store.packets_mut().is_full();
+        if port.is_some_and(|port| port != came_by || is_full) {
+            self.run_again(store, port.unwrap_or(came_by), Origin::Sealed, view);
+        }
+        *port = Some(came_by);
+        if let Err(mbuf) = store.packets_mut().push(mbuf) {
+            self.outlet.lose_at(Step::Failed, mbuf);
         }
     }
 }
