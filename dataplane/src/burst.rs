@@ -304,11 +304,11 @@ impl BurstStore {
         if let Some(sole) = self.sole.take() {
             return outlet.send_all(sole.port, &mut self.packets, sole.bytes);
         }
-        for ((mbuf, fate), &sa) in self.packets.drain().zip(&self.fates).zip(&self.sas) {
+        for (place, (mbuf, fate)) in self.packets.drain().zip(&self.fates).enumerate() {
             match *fate {
                 Fate::Send(port) => outlet.send(port, mbuf),
-                Fate::Open => outlet.open(sa, mbuf),
-                Fate::Seal => outlet.seal(sa, mbuf),
+                Fate::Open => outlet.open(self.sas[place], mbuf),
+                Fate::Seal => outlet.seal(self.sas[place], mbuf),
                 Fate::Punt(reason) => outlet.punt(reason, mbuf),
                 Fate::Drop(reason) => outlet.drop(reason, mbuf),
                 Fate::Undecided => {
@@ -389,10 +389,7 @@ impl<'q> Burst<'q> {
             info: &mut self.store.info[place],
             hop: &mut self.store.hops[place],
             arrival: self.arrival,
-            opened_by: match self.arrival.origin {
-                Origin::Opened => Some(self.store.sas[place]),
-                Origin::Wire | Origin::Sealed | Origin::Own => None,
-            },
+            sa: &self.store.sas[place],
         }
     }
 
@@ -460,11 +457,17 @@ pub(crate) struct Packet<'p> {
     pub(crate) hop: &'p mut Option<Resolved>,
     /// Where it came from.
     pub(crate) arrival: Arrival,
-    /// The SA that it came through, if any.
-    pub(crate) opened_by: Option<SaId>,
+    /// What [`opened_by`](Self::opened_by) answers, if it came through an SA.
+    sa: &'p SaId,
 }
 
 impl Packet<'_> {
+    /// The SA that it came through, if any.
+    #[inline]
+    pub(crate) fn opened_by(&self) -> Option<SaId> {
+        (self.arrival.origin == Origin::Opened).then_some(*self.sa)
+    }
+
     /// Makes it what the verdicts `Open` and `Seal` want: the IP header behind fourteen bytes, nothing
     /// behind the IP packet, all in one segment if the buffer holds it. Only right before them.
     #[cold]

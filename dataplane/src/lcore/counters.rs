@@ -132,11 +132,9 @@ counters! {
         handoff_out,
         /// Packets that other lcores passed here, to leave by this port.
         handoff_in,
-        /// Packets that the lcore made: pieces of one that was too long (beyond the first), packets put
-        /// together of fragments, errors to senders; at the port that the first of them came from.
+        /// Packets that the lcore made: pieces of one that was too long (beyond the first), errors to
+        /// senders; at the port that the packet came from.
         made,
-        /// Fragments taken in, to be put together.
-        gathered,
         @array
         /// Packets lost, by reason; at the port they came from, or were injected for.
         drops: DropReason::COUNT,
@@ -299,12 +297,6 @@ impl LcoreCounters {
     #[inline]
     pub fn made(&mut self, port: PortId, packets: u64) {
         self.port(port).made.add(packets);
-    }
-
-    /// Fragments taken in.
-    #[inline]
-    pub fn gathered(&mut self, port: PortId, packets: u64) {
-        self.port(port).gathered.add(packets);
     }
 
     /// Packets lost.

@@ -1,8 +1,8 @@
 //! Counters that belong together: snapshots taken at the border of a burst.
 //!
 //! In the middle of a burst a packet can be counted as received and not yet as sent. A reader
-//! who wants the identity `rx + injected + handoff_in + made = tx + dropped + punted + handoff_out +
-//! gathered` must not see that. So it asks: it raises `requested` of the lcore and wakes it, should it
+//! who wants the identity `rx + injected + handoff_in + made = tx + dropped + punted + handoff_out`
+//! must not see that. So it asks: it raises `requested` of the lcore and wakes it, should it
 //! sleep. Between two bursts the lcore sees that the number is not the one it answered last
 //! (one relaxed load a turn), copies its counters to a second block and publishes the number
 //! as `answered`. The reader waits for that and reads the copy. Once an lcore has stopped, its
@@ -316,7 +316,6 @@ impl LcoreSnapshot {
             identity.punted += port.punts.iter().sum::<u64>();
             identity.handoff_out += port.handoff_out;
             identity.made += port.made;
-            identity.gathered += port.gathered;
         }
         identity
     }
@@ -339,17 +338,15 @@ pub struct Identity {
     pub punted: u64,
     /// Passed to other lcores.
     pub handoff_out: u64,
-    /// Made here: pieces beyond the first, what was put together of fragments, errors to senders.
+    /// Made here: pieces beyond the first, errors to senders.
     pub made: u64,
-    /// Fragments taken in, to be put together.
-    pub gathered: u64,
 }
 
 impl Identity {
     /// Whether each packet that came in went somewhere, once.
     pub fn holds(&self) -> bool {
         self.rx + self.injected + self.handoff_in + self.made
-            == self.tx + self.dropped + self.punted + self.handoff_out + self.gathered
+            == self.tx + self.dropped + self.punted + self.handoff_out
     }
 }
 

@@ -201,9 +201,9 @@ fn arrived(
     view: &TablesView<'_>,
 ) -> Result<(), DropReason> {
     let by = packet
-        .opened_by
+        .opened_by()
         .and_then(|id| view.ipsec.sa(view.guard, id));
-    if packet.opened_by.is_some() && by.is_none() {
+    if packet.opened_by().is_some() && by.is_none() {
         // Its SA was deleted a moment ago; what it said cannot be compared any more.
         return Err(DropReason::PolicyMismatch);
     }
