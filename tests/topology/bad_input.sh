@@ -29,7 +29,7 @@ nothing_left() {
 }
 
 ok 'a typo in a key: file, line, nearest name' refused 's/^run_dir/run_dri/' bad.toml:3 run_dri 'did you mean' run_dir
-ok 'a typo in a section' refused 's/^\[lcores\]/[lcorse]/' lcorse 'did you mean' lcores
+ok 'a typo in a section' refused 's/^\[lcores\]/[lcoress]/' lcoress 'did you mean' lcores
 ok 'a value of the wrong kind' refused 's/^memory_mib = .*/memory_mib = "much"/' memory_mib 'integer'
 ok 'an unknown kind of device' refused 's/net_tap0/net_tpa0/' net_tpa 'net_tap'
 ok 'a driver that DPDK does not have' refused 's/^device = .*/device = "net_nonesuch0"/; /^peer_/d' net_nonesuch
