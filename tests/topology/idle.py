@@ -12,7 +12,6 @@ process there that waits for an eventfd. A datagram that does not arrive ends it
 the scheduler gave to each thread. Each prints one JSON line.
 """
 
-import ctypes
 import json
 import os
 import random
@@ -22,21 +21,9 @@ import struct
 import sys
 import time
 
+from wire import SO_TIMESTAMPNS, stamp_of, within
+
 PORT = 9
-SO_TIMESTAMPNS = 35
-CLONE_NEWNET = 0x40000000
-
-
-def within(namespace, make):
-    """What make() returns when called inside a network namespace; sockets stay there."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/self/ns/net") as home, open(f"/run/netns/{namespace}") as there:
-        if libc.setns(there.fileno(), CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"setns {namespace}")
-        try:
-            return make()
-        finally:
-            libc.setns(home.fileno(), CLONE_NEWNET)
 
 
 def receiver(family, address):
@@ -51,9 +38,7 @@ def stamp(s, wanted):
     while select.select([s], [], [], 2)[0]:
         data, ancillary, _, _ = s.recvmsg(64, 64)
         if data == wanted:
-            return next(seconds + nanoseconds / 1e9 for level, kind, value in ancillary
-                        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS)
-                        for seconds, nanoseconds in [struct.unpack("qq", value[:16])])
+            return stamp_of(ancillary)
     raise SystemExit(f"{wanted.decode()} did not arrive within 2 s")
 
 
