@@ -16,7 +16,7 @@
 
 use ironlane_fib::AdjacencyKind;
 use ironlane_ipsec::{
-    Action, Direction, Event, Flow, Policy as Rule, PolicyDirection, Protocol, Sa,
+    Action, Direction, Encapsulated, Event, Flow, Policy as Rule, PolicyDirection, Protocol, Sa,
 };
 use ironlane_packet::ip4::{HEADER_LEN_BYTES as IP4_LEN, Ip4Mut};
 use ironlane_packet::ip4_options::{self, Ip4OptionsNeed};
@@ -149,11 +149,14 @@ fn to_router(
         (ip::AH, _) => (Protocol::Ah, upper.get(4..).and_then(<[u8]>::first_chunk)),
         (ip::UDP, Some((_, port::IKE))) => return ToRouter::Ike,
         (ip::UDP, Some((_, port::IKE_NAT))) => {
-            match upper.get(udp::HEADER_LEN_BYTES..).unwrap_or(&[]) {
-                [0xff] => return ToRouter::Sa(Verdict::Drop(DropReason::IpsecKeepalive)),
-                // RFC 3948 2.2
-                [0, 0, 0, 0, ..] => return ToRouter::Ike,
-                data => (Protocol::Esp, data.first_chunk()),
+            let data = upper.get(udp::HEADER_LEN_BYTES..).unwrap_or(&[]);
+            match Encapsulated::of(data) {
+                Encapsulated::Keepalive => {
+                    return ToRouter::Sa(Verdict::Drop(DropReason::IpsecKeepalive));
+                }
+                Encapsulated::Ike => return ToRouter::Ike,
+                // What is too short names no SA.
+                Encapsulated::Esp | Encapsulated::Short => (Protocol::Esp, data.first_chunk()),
             }
         }
         _ => return ToRouter::Other,
