@@ -6,111 +6,11 @@
 # themselves say. Rekeys while packets flow lose none. Before there is an SA nothing leaves in clear, and
 # when there is none any more neither.
 . "$(dirname "$0")/lib.sh"
-CHARON=/usr/lib/ipsec/charon
-[ -x $CHARON ] && command -v swanctl >/dev/null || skip 'needs strongSwan (scripts/setup.sh)'
-PLUGIN=$("$ROOT/plugins/charon/build.sh" "$RUN/plugin") || { echo 'the plugin was not built'; exit 1; }
-
-topology h0:p0 wan:p1 h2:p2
-A=$ROUTER B=${NS_PREFIX}router-b
-new_ns "$B"
-HOSTS=(h0:p0 wan:p1)
-start_ironlane '[ipsec]' "charon_socket = \"$RUN/a.ipsec\""
-
-# The other site: a daemon of its own, with a socket of its own.
-ilb() { IRONLANE_SOCKET=$RUN/b.sock "$IRONLANE" "$@"; }
-start_b() {
-    (
-        HOSTS=(h2:p2 wan:p3) ROUTER=$B
-        hosts_config '[ipsec]' "charon_socket = \"$RUN/b.ipsec\""
-    ) | sed -e "s|$RUN/ironlane.sock|$RUN/b.sock|; s|$RUN/ironlane\"|$RUN/b\"|; s|\"il-$$\"|\"ilb-$$\"|" \
-        -e '/name = "p3"/,$ s/peer_name = "eth0"/peer_name = "eth1"/' >"$RUN/b.toml"
-    "$IRONLANE" run --config "$RUN/b.toml" >>"$RUN/b.log" 2>&1 &
-    IRONLANE_B=$!
-    own_pid "$IRONLANE_B"
-    wait_until 60 ilb port show >/dev/null 2>&1 || { tail -n 20 "$RUN/b.log"; return 1; }
-}
-run 'the other Ironlane is up' start_b
-routes() {
-    on h2 ip route replace default via 10.2.0.1 && on h2 ip -6 route replace default via 2001:db8:2::1
-    ip -n "$A" route add default via 10.1.0.2 && ip -n "$A" -6 route add default via 2001:db8:1::2
-    ip -n "$B" route add default via 10.3.0.2 && ip -n "$B" -6 route add default via 2001:db8:3::2
-    on wan ip route del default
-    on wan ip -6 route del default
-    on wan sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-    # The wan knows the way to both sites, so what leaves in clear arrives, and is seen.
-    on wan ip route add 10.0.0.0/24 via 10.1.0.1 && on wan ip route add 10.2.0.0/24 via 10.3.0.1
-    on wan ip -6 route add 2001:db8:0::/64 via 2001:db8:1::1 && on wan ip -6 route add 2001:db8:2::/64 via 2001:db8:3::1
-}
-run 'routes' routes
+. "$TOPOLOGY/ipsec_lib.sh"
+two_sites
 ok 'without IPsec, the sites reach each other' ping_ok h0 10.2.0.2
 
-charon() { # SITE NAMESPACE LOCAL REMOTE LOCAL_TS REMOTE_TS
-    local site=$1 netns=$2 at=$RUN/$1
-    mkdir -p "$at/swanctl" "$at/plugins"
-    cp /usr/lib/ipsec/plugins/*.so "$at/plugins" && cp "$PLUGIN" "$at/plugins"
-    cat >"$at/strongswan.conf" <<CONF
-charon {
-    load = random nonce openssl sha2 hmac kdf pem pkcs1 x509 pubkey kernel-ironlane kernel-netlink socket-default vici
-    filelog {
-        f {
-            path = $at/charon.log
-            flush_line = yes
-            knl = 2
-        }
-    }
-    plugins {
-        vici {
-            socket = unix://$at/vici
-        }
-        kernel-ironlane {
-            socket = $RUN/$site.ipsec
-        }
-    }
-}
-CONF
-    cat >"$at/swanctl/swanctl.conf" <<CONF
-connections {
-    s {
-        version = 2
-        local_addrs = $3
-        remote_addrs = $4
-        proposals = aes128gcm16-prfsha256-ecp256
-        local {
-            auth = psk
-        }
-        remote {
-            auth = psk
-        }
-        children {
-            nets {
-                esp_proposals = aes128gcm16-esn
-                local_ts = $5
-                remote_ts = $6
-                start_action = trap
-                rekey_time = 1h
-            }
-        }
-    }
-}
-secrets {
-    ike {
-        secret = "not a secret"
-    }
-}
-CONF
-    STRONGSWAN_CONF=$at/strongswan.conf ip netns exec "$netns" unshare -m sh -c \
-        "mount -t tmpfs none /run && mount --bind $at/plugins /usr/lib/ipsec/plugins && exec $CHARON" >"$at/charon.out" 2>&1 &
-    own_pid $!
-    wait_until 15 test -S "$at/vici" || { cat "$at/charon.out"; return 1; }
-    swan "$site" --load-all --noprompt -f "$at/swanctl/swanctl.conf"
-}
-swan() { # SITE ARGUMENTS
-    local at=$RUN/$1
-    shift
-    STRONGSWAN_CONF=$at/strongswan.conf swanctl "$@" --uri "unix://$at/vici"
-}
-NETS_A=10.0.0.0/24,2001:db8:0::/64 NETS_B=10.2.0.0/24,2001:db8:2::/64
-run 'strongSwan at A' charon a "$A" 10.1.0.1 10.3.0.1 $NETS_A $NETS_B
+run 'strongSwan at A' charon a "$A" < <(psk 10.1.0.1 10.3.0.1 $NETS_A $NETS_B)
 policies() { [ "$(il ipsec policy show --json | jq '[.. | objects | select(.direction? == "out")] | length')" -ge 2 ]; }
 wait_for 'A has its policies' policies
 
@@ -127,7 +27,7 @@ run 'the wan is watched' watch
 no_sa() { ! on h0 ping -n -q -c 2 -i 0.2 -W 1 10.2.0.2; }
 ok 'without a peer, what is to be protected does not arrive' no_sa
 ok 'it was dropped for want of an SA' at_least "$(dropped policy_no_sa)" 1
-run 'strongSwan at B' charon b "$B" 10.3.0.1 10.1.0.1 $NETS_B $NETS_A
+run 'strongSwan at B' charon b "$B" < <(psk 10.3.0.1 10.1.0.1 $NETS_B $NETS_A)
 wait_for 'a packet brings the tunnel up' ping_ok h0 10.2.0.2
 ok 'IPv4, from the other side' ping_ok h2 10.0.0.2
 wait_for 'IPv6' ping_ok h0 2001:db8:2::2
