@@ -17,6 +17,8 @@ mod inject;
 mod ip4_rules;
 mod ip6_rules;
 mod ipsec;
+mod ipsec_ah;
+mod ipsec_peers;
 mod ipsec_rules;
 mod ipsec_too_big;
 mod local;
@@ -28,6 +30,8 @@ mod oracle6;
 mod ports;
 mod properties;
 mod routes;
+#[path = "../../dataplane/ipsec/tests/soft/mod.rs"]
+mod soft;
 
 use ironlane_dataplane::reason::{DropReason, PuntReason};
 use ironlane_tests::WholeDp;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ironlane_packet::ip4::Ip4;
 use ironlane_packet::ip6::{self, Ip6};
-use ironlane_packet::ip6_ext::{Walk, walk};
+use ironlane_packet::ip6_ext::{Walk, walk_for_ipsec};
 use ironlane_packet::proto::ip;
 use ironlane_packet::udp::Ports;
 
@@ -77,13 +77,8 @@ impl Flow {
 }
 
 /// The protocol above IPv6 that selectors mean, and where its header is, if it is in this packet.
-///
-/// The mobility header and AH are protocols to a selector, where [`walk`] passes them.
 fn upper6(next: u8, rest: &[u8]) -> Option<(u8, Option<usize>)> {
-    if matches!(next, ip::AH | ip::MOBILITY) {
-        return Some((next, Some(0)));
-    }
-    match walk(next, rest) {
+    match walk_for_ipsec(next, rest) {
         Walk::Upper {
             protocol,
             offset_bytes,

@@ -135,8 +135,8 @@ fn locate(wire: &[u8]) -> Result<(Protocol, usize, IpAddr), Outcome> {
     let flow = Flow::of(wire).ok_or(Outcome::Drop(None))?;
     let at = match wire[0] >> 4 {
         4 => usize::from(wire[0] & 15) * 4,
-        _ => match ip6_ext::walk(wire[6], &wire[40..]) {
-            ip6_ext::Walk::Upper { offset_bytes, .. } if flow.proto != 51 => 40 + offset_bytes,
+        _ => match ip6_ext::walk_for_ipsec(wire[6], &wire[40..]) {
+            ip6_ext::Walk::Upper { offset_bytes, .. } => 40 + offset_bytes,
             _ => 40,
         },
     };

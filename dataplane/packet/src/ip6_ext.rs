@@ -44,10 +44,41 @@ pub enum Walk {
 
 /// Walks from the header named `next`, which starts `bytes`, to the upper layer.
 pub fn walk(next: u8, bytes: &[u8]) -> Walk {
+    walk_past(next, bytes, |_| true)
+}
+
+/// As [`walk`], to what IPsec takes for the protocol: it passes no headers but hop-by-hop and destination
+/// options, routing and fragment headers (RFC 4301 4.4.1.1), so AH is an end of the way.
+///
+/// ```
+/// use ironlane_packet::ip6_ext::{walk_for_ipsec, Walk};
+/// // Destination options of eight bytes, then AH.
+/// let bytes = [51, 0, 1, 4, 0, 0, 0, 0, 17, 4];
+/// assert_eq!(walk_for_ipsec(60, &bytes), Walk::Upper { protocol: 51, offset_bytes: 8, fragment: false });
+/// ```
+pub fn walk_for_ipsec(next: u8, bytes: &[u8]) -> Walk {
+    walk_past(next, bytes, |kind| {
+        matches!(
+            kind,
+            ip::HOP_BY_HOP | ip::ROUTING | ip::DEST_OPTIONS | ip::FRAGMENT
+        )
+    })
+}
+
+/// Walks past headers of the kinds that `passes` says, where they are extension headers.
+#[inline]
+fn walk_past(next: u8, bytes: &[u8], passes: impl Fn(u8) -> bool) -> Walk {
     let (mut next, mut at, mut fragment) = (next, 0usize, false);
     for _ in 0..=MAX_HEADERS {
         let rest = bytes.get(at..).unwrap_or(&[]);
         let len = match next {
+            protocol if !passes(protocol) => {
+                return Walk::Upper {
+                    protocol,
+                    offset_bytes: at,
+                    fragment,
+                };
+            }
             ip::HOP_BY_HOP
             | ip::ROUTING
             | ip::DEST_OPTIONS

@@ -21,7 +21,7 @@ use ironlane_ipsec::{
 use ironlane_packet::ip4::{HEADER_LEN_BYTES as IP4_LEN, Ip4Mut};
 use ironlane_packet::ip4_options::{self, Ip4OptionsNeed};
 use ironlane_packet::ip6::{HEADER_LEN_BYTES as IP6_LEN, Ip6Mut};
-use ironlane_packet::ip6_ext::{HopByHopNeed, Walk, hop_by_hop_need, walk};
+use ironlane_packet::ip6_ext::{HopByHopNeed, Walk, hop_by_hop_need, walk_for_ipsec};
 use ironlane_packet::proto::{ip, port};
 use ironlane_packet::udp;
 
@@ -179,9 +179,7 @@ fn upper<'p>(packet: &'p Packet<'_>, is_ip6: bool) -> Option<(u8, &'p [u8])> {
     let bytes = packet.ip_bytes();
     if is_ip6 {
         let (next, rest) = (packet.ip6().next_header(), bytes.get(IP6_LEN..)?);
-        return match walk(next, rest) {
-            // To a walk it is a header on the way; to us it is where the way ends.
-            _ if next == ip::AH => Some((next, rest)),
+        return match walk_for_ipsec(next, rest) {
             Walk::Upper {
                 protocol,
                 offset_bytes,

@@ -6,7 +6,7 @@ use ironlane_ipsec::{Layout, OPEN_ROOM_BYTES, Reject, Sa};
 use ironlane_packet::eth::Mac;
 use ironlane_packet::ip4::Ip4;
 use ironlane_packet::ip6::{HEADER_LEN_BYTES as IP6_LEN, Ip6};
-use ironlane_packet::ip6_ext::{Walk, walk};
+use ironlane_packet::ip6_ext::{Walk, walk_for_ipsec};
 use ironlane_packet::proto::ip;
 use ironlane_packet::udp;
 
@@ -100,10 +100,7 @@ fn header_at(packet: &[u8]) -> Option<(usize, bool)> {
         (header.protocol(), header.header_len_bytes())
     } else {
         let next = Ip6::new(packet)?.next_header();
-        if next == ip::AH {
-            return Some((IP6_LEN, false));
-        }
-        match walk(next, packet.get(IP6_LEN..)?) {
+        match walk_for_ipsec(next, packet.get(IP6_LEN..)?) {
             Walk::Upper {
                 protocol,
                 offset_bytes,
