@@ -12,7 +12,7 @@ use ironlane_dataplane::eal::{DATA_ROOM, Eal, EalConfig, Mbuf, MbufBatch, Mempoo
 use ironlane_dataplane::ipsec::Ipsec;
 use ironlane_dataplane::reason::{DropReason, PuntReason, StageId};
 use ironlane_dataplane::stage::{
-    HeaderPath, JoinedGroups, Pipeline, PipelineConfig, StageMeter, TablesView,
+    HeaderPath, Interfaces, JoinedGroups, Pipeline, PipelineConfig, StageMeter, TablesView,
 };
 use ironlane_fib::{Adjacency, AdjacencyKind, PortId, Tables, VrfId, Writer};
 use ironlane_packet::eth::{EthFields, EtherType, Mac};
@@ -149,7 +149,7 @@ fn main() {
         vrf: VrfId::DEFAULT,
         origin: Origin::Wire,
     };
-    let joined = JoinedGroups::default();
+    let (joined, interfaces) = (JoinedGroups::default(), Interfaces::default());
     let ipsec = Ipsec::with_room(&domain, 0, 0);
     let mut store = BurstStore::new();
     println!("bursts of {count}, {ROUNDS} rounds, ticks a packet");
@@ -180,6 +180,7 @@ fn main() {
                 tables: &tables,
                 joined: &joined,
                 ipsec: &ipsec,
+                interfaces: &interfaces,
                 guard: &guard,
                 now_ns: 0,
             };

@@ -7,6 +7,7 @@
 mod build;
 mod config;
 mod error;
+mod interfaces;
 mod plan;
 mod report;
 
@@ -17,13 +18,16 @@ use ironlane_fib::{PortId, Tables, VrfId};
 use ironlane_packet::eth::Mac;
 use ironlane_rcu::Domain;
 
-use crate::eal::{Clock, Eal, LcoreThread, Mempool, Port, PortLink, PortStats};
+use crate::eal::{Clock, Eal, LcoreThread, LinkState, Mempool, Port, PortLink, PortStats};
 use crate::lcore::policer::Policers;
 use crate::lcore::shared::Shared;
 use crate::lcore::{CounterSet, ExceptionChannel};
 use crate::reason::PuntReason;
+use crate::stage::Interface;
 
-pub use config::{DataplaneConfig, IdleConfig, PolicerConfig, PortConfig, RingSizes};
+pub use config::{
+    DataplaneConfig, IdleConfig, InterfaceConfig, PolicerConfig, PortConfig, RingSizes,
+};
 pub use error::DataplaneError;
 pub use report::{PoolUse, StopReport};
 
@@ -72,6 +76,8 @@ pub struct PortInfo {
     pub rx_queues: Vec<usize>,
     /// The lcore that sends by each transmit queue.
     pub tx_queues: Vec<usize>,
+    /// Which SAs are reached by it, of an IPsec interface: a port that has no device.
+    pub interface: Option<Interface>,
 }
 
 /// What is known of an lcore.
@@ -105,7 +111,7 @@ impl Dataplane {
         build::build(eal, config, tables, domain)
     }
 
-    /// The ports, in the order of the configuration.
+    /// The ports, in the order of the configuration; behind them the IPsec interfaces.
     pub fn ports(&self) -> &[PortInfo] {
         &self.infos
     }
@@ -135,20 +141,23 @@ impl Dataplane {
         &self.pools
     }
 
-    fn port(&self, id: PortId) -> Result<MutexGuard<'_, Port>, DataplaneError> {
+    /// The device of a port; `None` of an IPsec interface, which has none.
+    fn device(&self, id: PortId) -> Result<Option<MutexGuard<'_, Port>>, DataplaneError> {
         let place = self.infos.iter().position(|info| info.id == id);
         let place = place.ok_or(DataplaneError::NoSuchPort(id))?;
-        Ok(self.ports[place]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner))
+        // IPsec interfaces come last.
+        let port = self.ports.get(place);
+        Ok(port.map(|port| port.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Sets a port up or down. What arrives at a port that is down, or is to leave by it, is
     /// dropped and counted; where the device can show it, the other side sees no carrier.
     pub fn port_set_admin(&self, id: PortId, up: bool) -> Result<(), DataplaneError> {
-        let port = self.port(id)?;
+        let device = self.device(id)?;
         self.shared.set_admin_up(id, up);
-        port.show_carrier(up);
+        if let Some(port) = device {
+            port.show_carrier(up);
+        }
         Ok(())
     }
 
@@ -159,35 +168,45 @@ impl Dataplane {
 
     /// Changes the MTU of a port's device. Adjacencies have their own copy of it.
     pub fn port_set_mtu(&self, id: PortId, mtu: u16) -> Result<(), DataplaneError> {
-        Ok(self.port(id)?.set_mtu(mtu)?)
+        match self.device(id)? {
+            Some(mut port) => Ok(port.set_mtu(mtu)?),
+            None => Ok(()),
+        }
     }
 
     /// Tells which multicast groups the kernel has joined at a port. Packets for groups of them
     /// that are wider than the link go to the kernel too. A port that receives listed groups only
     /// ([`PortInfo::lists_groups`]) receives these beside those of the routing protocols.
     pub fn port_set_groups(&self, id: PortId, groups: &[Mac]) -> Result<(), DataplaneError> {
-        let port = self.port(id)?;
+        let device = self.device(id)?;
         let left = self.shared.joined.set(id, groups);
         let info = self.infos.iter().find(|info| info.id == id);
         if left > 0 {
             let name = info.map_or("", |info| info.name.as_str());
             tracing::warn!("port {name}: too many multicast groups, {left} of them are not known");
         }
-        if info.is_some_and(|info| info.lists_groups) {
+        if let Some(port) = device.filter(|_| info.is_some_and(|info| info.lists_groups)) {
             let groups: Vec<[u8; 6]> = groups.iter().map(|group| group.0).collect();
             port.set_groups(&groups)?;
         }
         Ok(())
     }
 
-    /// Link state of a port.
+    /// Link state of a port; of an IPsec interface it is unknown.
     pub fn port_link(&self, id: PortId) -> Result<PortLink, DataplaneError> {
-        Ok(self.port(id)?.link())
+        let unknown = PortLink {
+            state: LinkState::Unknown,
+            speed_mbps: None,
+            full_duplex: true,
+        };
+        Ok(self.device(id)?.map_or(unknown, |port| port.link()))
     }
 
     /// What the device of a port counted itself.
     pub fn port_stats(&self, id: PortId) -> Result<PortStats, DataplaneError> {
-        Ok(self.port(id)?.stats())
+        Ok(self
+            .device(id)?
+            .map_or_else(PortStats::default, |port| port.stats()))
     }
 
     /// Rate and burst of a punt reason.

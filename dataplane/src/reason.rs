@@ -212,6 +212,12 @@ drop_reasons! {
         PolicyMissing = "policy_missing",
         /// To be protected, and there is no SA yet: IKE was asked for one.
         PolicyNoSa = "policy_no_sa",
+        /// To leave by an IPsec interface, and no policy of its `if_id` or mark protects it: nothing
+        /// leaves there in clear.
+        IpsecInterfaceNoPolicy = "ipsec_interface_no_policy",
+        /// Protected by an IPsec interface, and the way to the peer leads to that interface again: route
+        /// the peer's address by another.
+        IpsecInterfaceLoop = "ipsec_interface_loop",
     }
     Ip6Local {
         /// Multicast beyond the link, to a group that the tap has not joined: there are no multicast
@@ -278,6 +284,8 @@ drop_reasons! {
         IpsecNoRoom = "ipsec_no_room",
         /// Protected by more SAs, one inside the other, than are opened in one turn.
         IpsecNested = "ipsec_nested",
+        /// Its SA is of an IPsec interface that is set down, or that does not exist.
+        IpsecInterfaceDown = "ipsec_interface_down",
         /// The crypto device could not do it.
         IpsecDevice = "ipsec_device",
     }

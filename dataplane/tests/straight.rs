@@ -10,7 +10,8 @@ use ironlane_dataplane::eal::{BURST_MAX, Mbuf, MbufBatch, Mempool, RxChecksum};
 use ironlane_dataplane::ipsec::Ipsec;
 use ironlane_dataplane::reason::{DropReason, PuntReason, StageId};
 use ironlane_dataplane::stage::{
-    GleanLimit, HeaderPath, JoinedGroups, Pipeline, PipelineConfig, StageMeter, TablesView,
+    GleanLimit, HeaderPath, Interfaces, JoinedGroups, Pipeline, PipelineConfig, StageMeter,
+    TablesView,
 };
 use ironlane_fib::{
     Adjacency, AdjacencyKind, Group, Member, Nexthop, NexthopIndex, PortId, Tables, VrfId, Writer,
@@ -216,6 +217,7 @@ struct World {
     writer: Writer,
     reader: Reader,
     joined: JoinedGroups,
+    interfaces: Interfaces,
     ipsec: Ipsec,
     /// The stages alone, then the straight path in each way that the CPU has.
     ways: Vec<Pipeline>,
@@ -231,6 +233,7 @@ impl World {
             tables,
             reader: Domain::register(&domain).unwrap(),
             joined: JoinedGroups::default(),
+            interfaces: Interfaces::default(),
             ipsec: Ipsec::with_room(&domain, 0, 0),
             ways: ways(),
         };
@@ -292,6 +295,7 @@ impl World {
             guard: &guard,
             joined: &self.joined,
             ipsec: &self.ipsec,
+            interfaces: &self.interfaces,
             now_ns,
         };
         let mut met = Met(vec![0; StageId::COUNT]);

@@ -9,7 +9,7 @@ use ironlane_dataplane::burst::{Arrival, BurstStore, Origin, Outlet};
 use ironlane_dataplane::eal::{DATA_ROOM, Eal, EalConfig, Mbuf, MbufBatch, Mempool};
 use ironlane_dataplane::ipsec::Ipsec;
 use ironlane_dataplane::reason::{DropReason, PuntReason, StageId};
-use ironlane_dataplane::stage::{JoinedGroups, Pipeline, StageMeter, TablesView};
+use ironlane_dataplane::stage::{Interfaces, JoinedGroups, Pipeline, StageMeter, TablesView};
 use ironlane_fib::{Adjacency, NexthopIndex, PortId, Tables, VrfId, Writer};
 use ironlane_packet::eth::Mac;
 use ironlane_rcu::{Domain, Reader};
@@ -77,6 +77,7 @@ struct Bench {
     reader: Reader,
     tables: Arc<Tables>,
     joined: JoinedGroups,
+    interfaces: Interfaces,
     ipsec: Ipsec,
 }
 
@@ -111,6 +112,7 @@ fn one_burst(bench: &mut Bench) {
         guard: &guard,
         joined: &bench.joined,
         ipsec: &bench.ipsec,
+        interfaces: &bench.interfaces,
         now_ns: 0,
     };
     bench
@@ -233,6 +235,7 @@ impl Bench {
             reader: Domain::register(&domain)?,
             tables,
             joined: JoinedGroups::default(),
+            interfaces: Interfaces::default(),
             ipsec: Ipsec::with_room(&domain, 0, 0),
         };
         Ok((bench, writer))

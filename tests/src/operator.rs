@@ -76,7 +76,7 @@ impl Operator {
     }
 
     /// `PREFIX via GATEWAY [weight N] [via ...] [mtu N]`, or `PREFIX KIND` with the name of an
-    /// adjacency kind.
+    /// adjacency kind, or `PREFIX dev INTERFACE` with an IPsec interface.
     pub(crate) fn route(&mut self, text: &str) {
         let mut words = text.split_whitespace();
         let prefix = words.next().expect("a prefix");
@@ -101,6 +101,13 @@ impl Operator {
                         nexthop: self.gateway(gateway),
                         weight: 1,
                     });
+                }
+                "dev" => {
+                    let name = value();
+                    let port = self.ports.iter().find(|port| port.name == name);
+                    let port = port.unwrap_or_else(|| panic!("{text:?}: no such port"));
+                    let adjacency = Adjacency::ipsec(port.id, port.mtu);
+                    return self.set(VrfId::DEFAULT, prefix, adjacency);
                 }
                 "weight" => {
                     let weight = value().parse().expect("a number");

@@ -122,6 +122,18 @@ impl Running {
             operator.add_port(facts.clone());
             ports.push(facts);
         }
+        for info in dataplane.ports().iter().skip(specs.len()) {
+            let facts = PortFacts {
+                name: info.name.clone(),
+                id: info.id,
+                mac: info.mac,
+                mtu: info.mtu,
+                vrf: info.vrf,
+                addresses: Vec::new(),
+            };
+            operator.add_port(facts.clone());
+            ports.push(facts);
+        }
         let exception = dataplane.take_exception();
         let base = dataplane.counters().snapshot();
         Self {

@@ -10,8 +10,8 @@ use ironlane_dataplane::stage::graph_svg;
 use ironlane_tests::take_seen;
 
 use crate::{
-    chains, control, ethernet, exceptions, glean, ip4_rules, ip6_rules, ipsec, ipsec_rules,
-    ipsec_too_big, local, local_groups, ports,
+    chains, control, ethernet, exceptions, glean, ip4_rules, ip6_rules, ipsec, ipsec_interface,
+    ipsec_rules, ipsec_too_big, local, local_groups, ports,
 };
 
 /// A test, to run here again; or why none is possible in this process.
@@ -83,6 +83,15 @@ fn test_of_drop(reason: DropReason) -> Subject {
         D::IpsecNoSa | D::IpsecKeepalive => ipsec::what_names_no_sa_ends_here_and_ike_does_not,
         D::PolicyDiscard | D::PolicyUnprotected | D::PolicyMismatch | D::PolicyMissing => {
             ipsec_rules::what_arrives_must_be_protected_as_its_policy_says
+        }
+        D::IpsecInterfaceNoPolicy => {
+            ipsec_interface::nothing_leaves_by_an_interface_without_a_policy_of_its_own
+        }
+        D::IpsecInterfaceLoop => {
+            ipsec_interface::a_tunnel_whose_peer_is_behind_itself_carries_nothing
+        }
+        D::IpsecInterfaceDown => {
+            ipsec_interface::an_interface_that_is_down_or_missing_lets_nothing_in
         }
         D::PolicyNoSa => ipsec::without_an_sa_a_packet_is_lost_and_ike_is_asked,
         D::IpsecReplay | D::IpsecIntegrity | D::IpsecMalformed | D::IpsecPadding => {

@@ -19,6 +19,7 @@ mod ip6_rules;
 mod ipsec;
 mod ipsec_ah;
 mod ipsec_peers;
+mod ipsec_interface;
 mod ipsec_rules;
 mod ipsec_too_big;
 mod local;

@@ -151,6 +151,6 @@ fn agree(ours: &Adjacency, address: IpAddr, kernel: &Kernel, macs: &Macs) -> boo
                     None => kind == AdjacencyKind::Glean,
                 }
         }
-        AdjacencyKind::Drop => false,
+        AdjacencyKind::Drop | AdjacencyKind::Ipsec => false,
     }
 }

@@ -32,11 +32,13 @@ pub enum AdjacencyKind {
     /// The kernel's `broadcast` route: to the tap of the port that has the subnet, and never
     /// forwarded from another (RFC 2644).
     Broadcast,
+    /// Leaves by an IPsec interface: protected by an SA of it, or not at all.
+    Ipsec,
 }
 
 impl AdjacencyKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoRoute,
         Self::Forward,
         Self::Glean,
@@ -47,6 +49,7 @@ impl AdjacencyKind {
         Self::Unreachable,
         Self::Prohibit,
         Self::Broadcast,
+        Self::Ipsec,
     ];
 
     /// The name in the CLI, in JSON and in metrics.
@@ -66,6 +69,7 @@ impl AdjacencyKind {
             Self::Unreachable => "unreachable",
             Self::Prohibit => "prohibit",
             Self::Broadcast => "broadcast",
+            Self::Ipsec => "ipsec",
         }
     }
 }
@@ -126,6 +130,15 @@ impl Adjacency {
         }
     }
 
+    /// Leaves by the IPsec interface `port`, which has no link-layer addresses.
+    pub const fn ipsec(port: PortId, mtu: u16) -> Self {
+        Self {
+            port,
+            mtu,
+            ..Self::simple(AdjacencyKind::Ipsec)
+        }
+    }
+
     /// An adjacency that needs neither port nor rewrite.
     pub const fn simple(kind: AdjacencyKind) -> Self {
         Self {
@@ -178,7 +191,10 @@ impl fmt::Debug for Adjacency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Adjacency");
         debug.field("kind", &self.kind);
-        if matches!(self.kind, AdjacencyKind::Forward | AdjacencyKind::Glean) {
+        if matches!(
+            self.kind,
+            AdjacencyKind::Forward | AdjacencyKind::Glean | AdjacencyKind::Ipsec
+        ) {
             debug.field("port", &self.port.0).field("mtu", &self.mtu);
         }
         if self.kind == AdjacencyKind::Forward {

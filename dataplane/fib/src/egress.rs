@@ -147,6 +147,7 @@ mod tests {
         let others = [
             Adjacency::glean(PortId(3), 1500),
             Adjacency::broadcast(PortId(4)),
+            Adjacency::ipsec(PortId(31), 1400),
             forward,
         ];
         for adjacency in simple.chain(others) {

@@ -1,6 +1,6 @@
 //! One packet of a burst, with what is known of it.
 
-use ironlane_fib::Resolved;
+use ironlane_fib::{PortId, Resolved};
 use ironlane_ipsec::SaId;
 use ironlane_packet::eth::Mac;
 use ironlane_packet::ip4::Ip4;
@@ -29,6 +29,13 @@ impl Packet<'_> {
     #[inline]
     pub(crate) fn opened_by(&self) -> Option<SaId> {
         (self.arrival.origin == Origin::Opened).then_some(*self.sa)
+    }
+
+    /// The IPsec interface by which it has just left, protected, if it has.
+    #[inline]
+    pub(crate) fn sealed_by(&self) -> Option<PortId> {
+        // The lcore has put it there.
+        (self.arrival.origin == Origin::Sealed).then_some(PortId(self.mbuf.user() as u16))
     }
 
     /// Makes it what the verdicts `Open` and `Seal` want: the IP header behind fourteen bytes, nothing

@@ -8,7 +8,9 @@ use ironlane_packet::eth::Mac;
 use ironlane_rcu::{Domain, Reader};
 
 use super::plan::{PortPlan, fewest_mbufs, mbufs_for, plan_port, tx_queues, whole_frames};
-use super::{Dataplane, DataplaneConfig, DataplaneError, LcoreInfo, PortConfig, PortInfo};
+use super::{
+    Dataplane, DataplaneConfig, DataplaneError, LcoreInfo, PortConfig, PortInfo, interfaces,
+};
 use crate::burst::{Arrival, Origin};
 use crate::eal::{
     Clock, CpuList, DATA_ROOM, Eal, MbufBatch, Mempool, PORTS_MAX, Port, PortSettings,
@@ -23,15 +25,15 @@ use crate::lcore::poll::{Lcore, Quiet, RxLane};
 use crate::lcore::rings::Rings;
 use crate::lcore::shared::Shared;
 use crate::lcore::{CounterSet, ExceptionChannel, Waker};
-use crate::stage::Pipeline;
+use crate::stage::{Interfaces, Pipeline};
 
 /// A port that is set up, with its queues not yet given to lcores.
-struct Started {
+pub(super) struct Started {
     // Queues go before the port, should something fail.
     rx: Vec<RxQueue>,
     tx: Vec<TxQueue>,
     plan: PortPlan,
-    info: PortInfo,
+    pub(super) info: PortInfo,
     port: Port,
 }
 
@@ -85,6 +87,15 @@ fn check(config: &DataplaneConfig) -> Result<(), DataplaneError> {
         }
     }
     let (mut names, mut devices) = (HashSet::new(), HashSet::new());
+    for interface in &config.interfaces {
+        if !names.insert(interface.name.as_str()) {
+            let value = interface.name.clone();
+            return Err(DataplaneError::PortTwice {
+                what: "name",
+                value,
+            });
+        }
+    }
     for port in &config.ports {
         let device = port.device.split(',').next().unwrap_or_default();
         for (seen, what, value) in [
@@ -147,12 +158,9 @@ fn make_pools(
 
 /// The exception thread's pool: whole frames of the largest MTU fit in one buffer.
 fn exception_pool(eal: Eal, config: &DataplaneConfig) -> Result<Mempool, DataplaneError> {
-    let largest = config
-        .ports
-        .iter()
-        .map(|port| frame_len(port.mtu))
-        .max()
-        .unwrap_or(0);
+    let ports = config.ports.iter().map(|port| port.mtu);
+    let interfaces = config.interfaces.iter().map(|one| one.mtu);
+    let largest = ports.chain(interfaces).map(frame_len).max().unwrap_or(0);
     // An MTU is at most 9000, so this fits.
     let room = (largest.next_multiple_of(64) as u16).max(DATA_ROOM);
     Ok(Mempool::create(
@@ -196,6 +204,7 @@ fn start_port(
         vrf: config.vrf,
         rx_queues: plan.rx.clone(),
         tx_queues: plan.tx.clone(),
+        interface: None,
     };
     tracing::info!(
         "port {}: {} ({}), MAC {}, MTU {}, {} receive and {} transmit queues",
@@ -244,7 +253,9 @@ impl Assembly<'_> {
         let lcores = self.config.lcores.len();
         let readers = self.readers(domain)?;
         let counters = CounterSet::new(&self.config.lcores);
-        let shared = Arc::new(Shared::new(lcores));
+        let virtual_ports = interfaces::assign(self.config, &started)?;
+        let ids = Interfaces::new(virtual_ports.iter().filter_map(|info| info.interface));
+        let shared = Arc::new(Shared::new(lcores, ids));
         let policers = Policers::new(&self.config.policers);
         let exception_waker = Arc::new(Waker::new());
         let clock = Clock::start(self.eal);
@@ -256,6 +267,11 @@ impl Assembly<'_> {
             arrivals[usize::from(port.info.id.0)] = Some(arrival(&port.info));
             share_out(port, &mut parts);
             senders[usize::from(port.info.id.0)] = Some(port.plan.sender as u8);
+        }
+        for (place, info) in virtual_ports.iter().enumerate() {
+            arrivals[usize::from(info.id.0)] = Some(arrival(info));
+            // There are at most 128 lcores.
+            senders[usize::from(info.id.0)] = Some((place % lcores) as u8);
         }
         let lcore_infos = self.lcore_infos(&parts);
         let ipsec = match &self.config.ipsec {
@@ -329,6 +345,7 @@ impl Assembly<'_> {
             ports.push(Mutex::new(port.port));
             infos.push(port.info);
         }
+        infos.extend(virtual_ports);
         let mut dataplane = Dataplane {
             threads: Vec::new(),
             exception: Some(exception),

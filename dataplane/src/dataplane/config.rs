@@ -29,6 +29,8 @@ pub struct DataplaneConfig {
     pub pipeline: PipelineConfig,
     /// SAs, policies and what encrypts; without it, IPsec packets for the router go to the kernel.
     pub ipsec: Option<IpsecSetup>,
+    /// Ports without a device, by which SAs and policies are reached.
+    pub interfaces: Vec<InterfaceConfig>,
 }
 
 impl Default for DataplaneConfig {
@@ -44,6 +46,7 @@ impl Default for DataplaneConfig {
             policers: Vec::new(),
             pipeline: PipelineConfig::default(),
             ipsec: None,
+            interfaces: Vec::new(),
         }
     }
 }
@@ -101,6 +104,21 @@ impl PortConfig {
             vrf: VrfId::DEFAULT,
         }
     }
+}
+
+/// One IPsec interface. Of `if_id` and `mark` one is not 0.
+#[derive(Clone, Debug)]
+pub struct InterfaceConfig {
+    /// What the user calls it.
+    pub name: String,
+    /// Its SAs and policies have this `if_id`; 0 for those without.
+    pub if_id: u32,
+    /// Its SAs and policies have this mark; 0 for those without.
+    pub mark: u32,
+    /// Largest IP packet in bytes, 68 to 9000.
+    pub mtu: u16,
+    /// Tables that its packets are looked up in.
+    pub vrf: VrfId,
 }
 
 /// How many packets the rings between threads hold.

@@ -5,6 +5,8 @@
 //! of its own, so lcores do not share lines. How a reader gets numbers that belong together is
 //! told in [`snapshot`](super::snapshot).
 
+mod interfaces;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -135,6 +137,14 @@ counters! {
         /// Packets that the lcore made: pieces of one that was too long (beyond the first), errors to
         /// senders; at the port that the packet came from.
         made,
+        /// Packets that arrived by this IPsec interface: opened by its SAs.
+        opened_packets,
+        /// Bytes of them, from the IP header on.
+        opened_bytes,
+        /// Packets that left by this IPsec interface: sealed by its SAs.
+        sealed_packets,
+        /// Bytes of them, from the IP header on, as they were before.
+        sealed_bytes,
         @array
         /// Packets lost, by reason; at the port they came from, or were injected for.
         drops: DropReason::COUNT,

@@ -51,6 +51,7 @@ impl<'a> Read<'a> {
             guard,
             joined: &self.shared.joined,
             ipsec: self.ipsec,
+            interfaces: &self.shared.interfaces,
             now_ns,
         }
     }
@@ -224,7 +225,7 @@ impl Lcore {
                 .counters
                 .injected(PortId(mbuf.port()), 1, mbuf.pkt_len() as u64);
         }
-        if self.ipsec.has_policies() {
+        if self.ipsec.has_policies() || !self.shared.interfaces.is_empty() {
             let guard = reader.read();
             let now_ns = self.clock.at_ns(self.outlet.counters.clock());
             self.inject_by_policy(batch, store, &read.view(&guard, now_ns));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use ironlane_fib::PortId;
 
 use crate::eal::PORTS_MAX;
-use crate::stage::JoinedGroups;
+use crate::stage::{Interfaces, JoinedGroups};
 
 /// Flags of the whole data plane.
 #[derive(Debug)]
@@ -19,10 +19,12 @@ pub(crate) struct Shared {
     broken: AtomicUsize,
     /// Groups that the kernel has joined.
     pub(crate) joined: JoinedGroups,
+    /// Ports without a device.
+    pub(crate) interfaces: Interfaces,
 }
 
 impl Shared {
-    pub(crate) fn new(lcores: usize) -> Self {
+    pub(crate) fn new(lcores: usize, interfaces: Interfaces) -> Self {
         Self {
             stop: AtomicBool::new(false),
             quiet: AtomicUsize::new(0),
@@ -30,6 +32,7 @@ impl Shared {
             admin_up: std::array::from_fn(|_| AtomicBool::new(true)),
             broken: AtomicUsize::new(usize::MAX),
             joined: JoinedGroups::default(),
+            interfaces,
         }
     }
 

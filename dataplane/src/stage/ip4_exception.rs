@@ -88,6 +88,7 @@ fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
         AdjacencyKind::Forward
         | AdjacencyKind::Glean
         | AdjacencyKind::Kernel
+        | AdjacencyKind::Ipsec
         | AdjacencyKind::Local
         | AdjacencyKind::Broadcast => {}
     }

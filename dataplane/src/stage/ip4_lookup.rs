@@ -126,6 +126,7 @@ pub(super) fn sort(
         AdjacencyKind::Glean if plain => Verdict::Lane(Lane::Glean),
         AdjacencyKind::Local if !packet.has(Info::GROUP_FRAME) => Verdict::Lane(lanes.local),
         AdjacencyKind::Broadcast => Verdict::Lane(lanes.local),
+        AdjacencyKind::Ipsec => Verdict::Lane(Lane::Policy),
         _ => Verdict::Lane(lanes.exception),
     }
 }

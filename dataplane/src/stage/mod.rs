@@ -16,6 +16,7 @@ mod control;
 mod glean;
 mod graph;
 pub(crate) mod icmp_rules;
+mod interfaces;
 mod ip4_check;
 mod ip4_exception;
 mod ip4_local;
@@ -34,6 +35,8 @@ mod upper;
 
 pub use glean::GleanLimit;
 pub use graph::graph_svg;
+pub(crate) use interfaces::Entrance;
+pub use interfaces::{Interface, Interfaces};
 pub use joined::JoinedGroups;
 pub use simd::HeaderPath;
 
@@ -48,6 +51,8 @@ pub struct TablesView<'q> {
     pub joined: &'q JoinedGroups,
     /// SAs and policies.
     pub ipsec: &'q Ipsec,
+    /// Ports that are the way to some of them.
+    pub interfaces: &'q Interfaces,
     /// Now, in nanoseconds of a clock that only goes forward: for policers.
     pub now_ns: u64,
 }

@@ -1,4 +1,5 @@
-//! Policy: what IPsec has to say about a packet. Only there while there are SAs or policies.
+//! Policy: what IPsec has to say about a packet. Only there while there are SAs or policies, and for
+//! what is routed to an IPsec interface.
 //!
 //! For every packet that is for the router or would be forwarded, between the lookup and what it
 //! decided. In this order (RFC 4301 5):
@@ -10,11 +11,14 @@
 //! - What would leave and is to be protected goes to the SA that the policy is bound to. Without one
 //!   it is lost, and IKE is asked for an SA.
 //!
+//! What is routed to an IPsec interface meets the policies of that interface, and without one it ends
+//! here: it never leaves in clear.
+//!
 //! Whatever no policy concerns goes where the lookup would have sent it. A packet that the kernel
 //! has to answer (TTL, options) goes to it: should it send the packet on, the policies are asked when
 //! it comes out of the tap.
 
-use ironlane_fib::AdjacencyKind;
+use ironlane_fib::{AdjacencyKind, PortId};
 use ironlane_ipsec::{
     Action, Direction, Encapsulated, Event, Flow, Policy as Rule, PolicyDirection, Protocol, Sa,
 };
@@ -26,7 +30,7 @@ use ironlane_packet::proto::{ip, port};
 use ironlane_packet::udp;
 
 use super::ip6_local::join_extensions;
-use super::{Stage, TablesView, ip4_lookup, ip6_lookup};
+use super::{Interface, Stage, TablesView, ip4_lookup, ip6_lookup};
 use crate::burst::{Burst, Info, Lane, Origin, Packet, Verdict};
 use crate::eal::crypto::Session;
 use crate::reason::{DropReason, PuntReason, StageId};
@@ -56,6 +60,8 @@ impl Stage for Policy {
         DropReason::PolicyMismatch,
         DropReason::PolicyMissing,
         DropReason::PolicyNoSa,
+        DropReason::IpsecInterfaceNoPolicy,
+        DropReason::IpsecInterfaceLoop,
     ];
     const PUNTS: &'static [PuntReason] = &[];
 
@@ -80,7 +86,8 @@ fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
     if is_ip6 {
         join_extensions(packet);
     }
-    let is_own = packet.arrival.origin == Origin::Own;
+    // An SA within another may be one of an IPsec interface, too.
+    let is_own = matches!(packet.arrival.origin, Origin::Own | Origin::Sealed);
     let kind = packet.hop.map_or(AdjacencyKind::NoRoute, |a| a.kind());
     let flow = Flow::of(packet.ip_bytes());
     let refused = match (kind, flow) {
@@ -91,7 +98,13 @@ fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
                 ToRouter::Other => arrived(packet, &flow, PolicyDirection::In, view).err(),
             }
         }
-        (AdjacencyKind::Forward | AdjacencyKind::Glean | AdjacencyKind::Kernel, Some(flow)) => {
+        (
+            AdjacencyKind::Forward
+            | AdjacencyKind::Glean
+            | AdjacencyKind::Kernel
+            | AdjacencyKind::Ipsec,
+            Some(flow),
+        ) => {
             let passed = match is_own {
                 true => Ok(()),
                 false => arrived(packet, &flow, PolicyDirection::Fwd, view),
@@ -109,6 +122,9 @@ fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
     };
     match (refused, is_ip6) {
         (Some(reason), _) => Verdict::Drop(reason),
+        // The kernel answers, or sends it by the interface itself.
+        (None, false) if kind == AdjacencyKind::Ipsec => Verdict::Lane(Lane::Ip4Exception),
+        (None, true) if kind == AdjacencyKind::Ipsec => Verdict::Lane(Lane::Ip6Exception),
         (None, false) => onward(ip4_lookup::onward(packet), Lane::Ip4Rewrite),
         (None, true) => onward(ip6_lookup::onward(packet), Lane::Ip6Rewrite),
     }
@@ -208,7 +224,8 @@ fn arrived(
         // Its SA was deleted a moment ago; what it said cannot be compared any more.
         return Err(DropReason::PolicyMismatch);
     }
-    let rule = rule(packet, flow, direction, by, view);
+    let (if_id, mark) = by.map_or((0, 0), |sa| (sa.spec().if_id, sa.spec().mark.value));
+    let rule = rule(packet, flow, direction, (if_id, mark), view);
     match (rule.map(|rule| rule.spec().action), by) {
         (None, None) | (Some(Action::Bypass), None) => Ok(()),
         // As Linux: who sends by a tunnel must be expected there.
@@ -243,16 +260,15 @@ fn is_transport(sa: &Sa<Session>) -> bool {
     sa.spec().mode == ironlane_ipsec::Mode::Transport
 }
 
-/// The policy of a packet, which is noted as used.
+/// The policy of a packet by an interface of this `if_id` and mark, which is noted as used.
 #[inline]
 fn rule<'q>(
     packet: &Packet<'_>,
     flow: &Flow,
     direction: PolicyDirection,
-    by: Option<&Sa<Session>>,
+    (if_id, mark): (u32, u32),
     view: &TablesView<'q>,
 ) -> Option<&'q Rule> {
-    let (if_id, mark) = by.map_or((0, 0), |sa| (sa.spec().if_id, sa.spec().mark.value));
     let rule =
         view.ipsec
             .find_policy(view.guard, packet.arrival.vrf, direction, flow, if_id, mark)?;
@@ -268,7 +284,17 @@ fn leaves(
     is_ip6: bool,
     view: &TablesView<'_>,
 ) -> Option<Verdict> {
-    let rule = rule(packet, flow, PolicyDirection::Out, None, view)?;
+    let hop = packet.hop.filter(|hop| hop.kind() == AdjacencyKind::Ipsec);
+    let rule = match hop {
+        None => rule(packet, flow, PolicyDirection::Out, (0, 0), view)?,
+        Some(hop) if packet.sealed_by() == Some(hop.port()) => {
+            return Some(Verdict::Drop(DropReason::IpsecInterfaceLoop));
+        }
+        Some(hop) => match by_interface(packet, flow, hop.port(), view) {
+            Some(rule) => rule,
+            None => return Some(Verdict::Drop(DropReason::IpsecInterfaceNoPolicy)),
+        },
+    };
     match rule.spec().action {
         Action::Bypass => return None,
         Action::Discard => return Some(Verdict::Drop(DropReason::PolicyDiscard)),
@@ -278,6 +304,9 @@ fn leaves(
     if packet.has(Info::TTL | Info::GROUP_FRAME | Info::LINK_LOCAL)
         || packet.has(Info::OPTIONS) && needs_kernel(packet, is_ip6)
     {
+        return None;
+    }
+    if hop.is_some_and(|hop| packet.info.ip_len > u32::from(hop.mtu())) {
         return None;
     }
     let Some(sa) = rule.sa() else {
@@ -292,6 +321,18 @@ fn leaves(
     }
     packet.hand_to_ipsec();
     Some(Verdict::Seal(sa))
+}
+
+/// The policy of a packet that would leave by an IPsec interface; none that lets it go in clear.
+fn by_interface<'q>(
+    packet: &Packet<'_>,
+    flow: &Flow,
+    port: PortId,
+    view: &TablesView<'q>,
+) -> Option<&'q Rule> {
+    let Interface { if_id, mark, .. } = view.interfaces.of_port(port)?;
+    rule(packet, flow, PolicyDirection::Out, (if_id, mark), view)
+        .filter(|rule| rule.spec().action != Action::Bypass)
 }
 
 /// Options that more than forwarding is to be done for.

@@ -28,6 +28,7 @@ fn ports() -> Vec<PortInfo> {
         vrf: VrfId::DEFAULT,
         rx_queues: vec![0],
         tx_queues: vec![0],
+        interface: None,
     };
     vec![port(0), port(1)]
 }

@@ -26,6 +26,7 @@ fn info() -> PortInfo {
         vrf: VrfId::DEFAULT,
         rx_queues: vec![0],
         tx_queues: vec![0],
+        interface: None,
     }
 }
 

@@ -23,9 +23,16 @@ impl Lcore {
     ) {
         for mut mbuf in batch.drain() {
             let to = Tag::port(mbuf.port());
+            let interface = view.interfaces.of_port(to);
             let (flow, len) = match flow(&mut mbuf) {
                 Told::Ours(flow, len) => (flow, len),
-                Told::Exempt => {
+                // By an IPsec interface nothing is exempt, and nothing is Ethernet.
+                Told::Exempt(Some((flow, len))) if interface.is_some() => (flow, len),
+                Told::Exempt(None) if interface.is_some() => {
+                    self.outlet.lose(to, DropReason::IpsecMalformed, mbuf);
+                    continue;
+                }
+                Told::Exempt(_) => {
                     self.outlet.send_by(to, mbuf);
                     continue;
                 }
@@ -37,8 +44,15 @@ impl Lcore {
             let vrf = self.crypto.arrival(to).map(|arrival| arrival.vrf);
             let rule = vrf.and_then(|vrf| {
                 let (ipsec, out) = (view.ipsec, PolicyDirection::Out);
-                ipsec.find_policy(view.guard, vrf, out, &flow, 0, 0)
+                let (if_id, mark) = interface.map_or((0, 0), |one| (one.if_id, one.mark));
+                ipsec.find_policy(view.guard, vrf, out, &flow, if_id, mark)
             });
+            let is_clear = rule.is_none_or(|rule| rule.spec().action == Action::Bypass);
+            if is_clear && interface.is_some() {
+                let reason = DropReason::IpsecInterfaceNoPolicy;
+                self.outlet.lose(to, reason, mbuf);
+                continue;
+            }
             let Some(rule) = rule else {
                 self.outlet.send_by(to, mbuf);
                 continue;
@@ -73,8 +87,8 @@ enum Told {
     /// They decide about it; with the length of its IP packet.
     Ours(Flow, usize),
     /// They have no say: it is not IP; or IKE, which makes the SAs; or neighbour discovery, which is to
-    /// IPv6 what ARP is to IPv4, so that no SA can come up before it.
-    Exempt,
+    /// IPv6 what ARP is to IPv4, so that no SA can come up before it. With what it is if it is IP.
+    Exempt(Option<(Flow, usize)>),
     /// It says it is IP, and what policies look at cannot be seen.
     Malformed,
 }
@@ -92,7 +106,7 @@ fn flow(mbuf: &mut Mbuf) -> Told {
     let len = match word(12).map(EtherType) {
         Some(EtherType::IP4) => word(L2 + 2).map(usize::from),
         Some(EtherType::IP6) => word(L2 + 4).map(|len| usize::from(len) + 40),
-        _ => return Told::Exempt,
+        _ => return Told::Exempt(None),
     };
     let (Some(len), Some(packet)) = (len, frame.get(L2..)) else {
         return Told::Malformed;
@@ -110,7 +124,7 @@ fn flow(mbuf: &mut Mbuf) -> Told {
         _ => false,
     };
     match is_exempt {
-        true => Told::Exempt,
+        true => Told::Exempt(Some((flow, len))),
         false => Told::Ours(flow, len),
     }
 }

@@ -3,7 +3,7 @@
 //! The stages only say which SA a packet is to pass ([`Fate::Open`](crate::burst::Fate::Open),
 //! [`Fate::Seal`](crate::burst::Fate::Seal)). Behind them, within the same turn, all such packets of a
 //! burst are opened together, and what was inside runs through the stages as if it had arrived by the
-//! same port ([`Origin::Opened`]); then those to be sealed are, and run through them once more
+//! same port, or by the IPsec interface of its SA ([`Origin::Opened`]); then those to be sealed are, and run through them once more
 //! ([`Origin::Sealed`]). An SA inside another makes another round.
 //!
 //! Sequence number and replay window of an SA belong to one lcore, the first that met a packet of it.

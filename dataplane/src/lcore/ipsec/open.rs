@@ -2,6 +2,7 @@
 
 use std::array;
 
+use ironlane_fib::PortId;
 use ironlane_ipsec::{Layout, OPEN_ROOM_BYTES, Reject, Sa};
 use ironlane_packet::eth::Mac;
 use ironlane_packet::ip4::Ip4;
@@ -15,8 +16,8 @@ use crate::burst::{BurstStore, Origin};
 use crate::eal::crypto::Session;
 use crate::eal::{BURST_MAX, Mbuf};
 use crate::lcore::poll::Lcore;
-use crate::reason::StageId;
-use crate::stage::{StageMeter, TablesView};
+use crate::reason::{DropReason, StageId};
+use crate::stage::{Entrance, StageMeter, TablesView};
 
 impl Lcore {
     /// Opens a batch and runs what was inside through the stages, in order.
@@ -43,12 +44,22 @@ impl Lcore {
         let events = view.ipsec.events();
         let mut port = None;
         for (place, mut mbuf) in batch.packets.drain().enumerate() {
-            let came_by = Tag::port(mbuf.port());
+            let on_wire = Tag::port(mbuf.port());
+            let (came_by, is_open) = self.entrance(sas[place], on_wire, view);
             let own = self.crypto.arrival(came_by).map(|arrival| arrival.mac);
             let mut step = steps[place];
             if let (Step::Ready(layout), Some(sa), Some(own)) = (step, sas[place], own) {
                 match take_out(sa, &layout, &mut mbuf, own, view.now_s(), events) {
+                    Ok(()) if !is_open => {
+                        let reason = DropReason::IpsecInterfaceDown;
+                        self.outlet.lose(came_by, reason, mbuf);
+                        continue;
+                    }
                     Ok(()) => {
+                        if came_by != on_wire {
+                            let len = mbuf.pkt_len() - L2;
+                            self.outlet.counters.opened(came_by, len as u64);
+                        }
                         if port.is_some_and(|port| port != came_by) {
                             self.run_again(store, port.unwrap_or(came_by), Origin::Opened, view);
                         }
@@ -66,6 +77,20 @@ impl Lcore {
         self.outlet.counters.lap(StageId::Ipsec, count as u64);
         if let Some(port) = port {
             self.run_again(store, port, Origin::Opened, view);
+        }
+    }
+
+    /// The port by which a packet of an SA arrives that came to `on_wire`, and whether it may.
+    fn entrance(
+        &self,
+        sa: Option<&Sa<Session>>,
+        on_wire: PortId,
+        view: &TablesView<'_>,
+    ) -> (PortId, bool) {
+        match sa.map_or(Entrance::Wire, |sa| view.interfaces.of_sa(sa.spec())) {
+            Entrance::Wire => (on_wire, true),
+            Entrance::Interface(port) => (port, self.shared.is_admin_up(port)),
+            Entrance::Nowhere => (on_wire, false),
         }
     }
 }

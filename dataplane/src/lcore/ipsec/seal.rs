@@ -14,7 +14,7 @@ use crate::eal::crypto::Session;
 use crate::eal::{BURST_MAX, Mbuf, MbufBatch};
 use crate::lcore::poll::Lcore;
 use crate::reason::{DropReason, StageId};
-use crate::stage::{StageMeter, TablesView};
+use crate::stage::{Entrance, StageMeter, TablesView};
 
 /// Source MAC of a protected packet while it passes the stages: one that no port has.
 pub(super) const NOBODY: Mac = Mac([2, 0, 0, 0, 0, 0]);
@@ -32,6 +32,8 @@ struct Before {
 struct Leaving {
     /// What its mbuf says it is.
     word: u16,
+    /// The IPsec interface of its SA.
+    by: PortId,
     /// The MAC of the port that it came by.
     own: Mac,
     /// It has its Ethernet header already: the kernel sent it in transport mode.
@@ -102,12 +104,20 @@ impl Lcore {
             } = before[place];
             let events = view.ipsec.events();
             let wire = sa.sealed(&layout, mbuf.data_mut(), inner_len, view.now_s(), events);
+            let by = match view.interfaces.of_sa(sa.spec()) {
+                Entrance::Interface(by) => {
+                    self.outlet.counters.sealed(by, inner_len as u64);
+                    by
+                }
+                Entrance::Wire | Entrance::Nowhere => PortId::NONE,
+            };
             mbuf.truncate(wire.end());
             mbuf.adj(wire.at as usize);
             let is_ours = word & Tag::INJECTED != 0;
             let is_transport = sa.spec().mode == Mode::Transport;
             let leaving = Leaving {
                 word,
+                by,
                 own,
                 ethernet: (is_ours && is_transport).then_some(ethernet),
                 more_hops: is_ours || !is_transport,
@@ -160,6 +170,8 @@ impl Lcore {
             return self.outlet.lose_at(Step::Refused(Reject::NoRoom), mbuf);
         }
         mbuf.set_ol_flags(0);
+        // For `Packet::sealed_by`.
+        mbuf.set_user(leaving.by.0.into());
         let is_full = store.packets_mut().is_full();
         if port.is_some_and(|port| port != came_by || is_full) {
             self.run_again(store, port.unwrap_or(came_by), Origin::Sealed, view);
