@@ -144,8 +144,8 @@ pub struct PortBinding {
     /// The port.
     #[serde(serialize_with = "port_number")]
     pub port: PortId,
-    /// The MAC that frames leave with.
-    pub mac: Mac,
+    /// The MAC that frames leave with; `None` of an IPsec interface, which has no link layer.
+    pub mac: Option<Mac>,
     /// Largest IP packet that the port takes, in bytes.
     pub mtu: u16,
 }

@@ -93,6 +93,13 @@ impl State {
             mtu,
             ..Hop::simple(AdjacencyKind::Glean)
         };
+        // Behind an IPsec interface there is nothing to resolve, with a gateway or without.
+        let Some(src) = binding.mac else {
+            return Hop {
+                kind: AdjacencyKind::Ipsec,
+                ..glean
+            };
+        };
         let mac = key
             .gateway
             .and_then(|to| self.neighbours.usable_mac(key.ifindex, to));
@@ -100,7 +107,7 @@ impl State {
             Some(dst) => Hop {
                 kind: AdjacencyKind::Forward,
                 dst,
-                src: binding.mac,
+                src,
                 ..glean
             },
             None => glean,

@@ -67,6 +67,7 @@ impl Hop {
             AdjacencyKind::Forward => Adjacency::forward(self.port, self.mtu, self.dst, self.src),
             AdjacencyKind::Glean => Adjacency::glean(self.port, self.mtu),
             AdjacencyKind::Broadcast => Adjacency::broadcast(self.port),
+            AdjacencyKind::Ipsec => Adjacency::ipsec(self.port, self.mtu),
             kind => Adjacency::simple(kind),
         }
     }

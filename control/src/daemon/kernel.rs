@@ -44,7 +44,7 @@ pub(super) fn mirror(
         .map(|face| {
             let binding = PortBinding {
                 port: face.port,
-                mac: face.mac,
+                mac: Some(face.mac),
                 mtu: face.mtu,
             };
             (IfIndex(face.ifindex), binding)

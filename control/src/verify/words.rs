@@ -38,6 +38,7 @@ impl Names {
             ),
             AdjacencyKind::Glean => format!("glean on {} mtu {mtu}", self.port(port)),
             AdjacencyKind::Broadcast => format!("broadcast on {}", self.port(port)),
+            AdjacencyKind::Ipsec => format!("by SAs of {} mtu {mtu}", self.port(port)),
             kind => kind.name().into(),
         }
     }

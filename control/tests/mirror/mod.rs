@@ -221,7 +221,7 @@ impl World {
         let ifindex = self.r.ifindex(&format!("p{port}"));
         let binding = PortBinding {
             port: PortId(port),
-            mac: [2, 0, 0, 0, port as u8, 1],
+            mac: Some([2, 0, 0, 0, port as u8, 1]),
             mtu: 1500,
         };
         self.handle

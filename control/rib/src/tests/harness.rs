@@ -193,7 +193,10 @@ pub(super) fn words(adjacency: &Adjacency) -> String {
     match adjacency.kind() {
         AdjacencyKind::Forward => {
             let [.., port, last] = adjacency.dst_mac();
-            assert_eq!(adjacency.src_mac(), binding(adjacency.port().0).mac);
+            assert_eq!(
+                adjacency.src_mac(),
+                binding(adjacency.port().0).mac.unwrap()
+            );
             assert_eq!(
                 u16::from(port),
                 adjacency.port().0,
@@ -203,6 +206,7 @@ pub(super) fn words(adjacency: &Adjacency) -> String {
         }
         AdjacencyKind::Glean => format!("glean p{}", adjacency.port()),
         AdjacencyKind::Broadcast => format!("broadcast p{}", adjacency.port()),
+        AdjacencyKind::Ipsec => format!("ipsec p{} mtu {}", adjacency.port(), adjacency.mtu()),
         kind => kind.name().to_string(),
     }
 }
@@ -238,7 +242,7 @@ pub(super) fn up_link(index: u32, name: &str) -> Link {
 pub(super) fn binding(port: u16) -> PortBinding {
     PortBinding {
         port: PortId(port),
-        mac: [2, 0xff, 0, 0, 0, port as u8],
+        mac: Some([2, 0xff, 0, 0, 0, port as u8]),
         mtu: 1500,
     }
 }

@@ -198,3 +198,32 @@ fn the_mtu_is_the_least_of_port_link_and_route() {
         (9000, 1300)
     );
 }
+
+#[test]
+fn behind_an_ipsec_interface_nothing_is_resolved() {
+    let mut b = Box::new();
+    b.rib.bind_port(
+        IfIndex(12),
+        PortBinding {
+            mac: None,
+            mtu: 1400,
+            ..binding(31)
+        },
+    );
+    b.route(NEW, "10.0.0.0/24 dev p2");
+    b.route(NEW, "10.1.0.0/24 via 10.0.0.2 dev p2");
+    b.route(NEW, "10.2.0.0/24 via 192.0.2.9 dev p0 via 10.0.0.2 dev p2");
+    // The kernel lists such a neighbour, with an address of no length or of zeros.
+    b.neighbour("10.0.0.2", "p2", NeighbourState::NoArp);
+    for inside in ["10.0.0.1", "10.0.0.2", "10.1.0.1"] {
+        assert_eq!(b.ask(inside), "ipsec p31 mtu 1400");
+    }
+    assert_eq!(b.ask("10.2.0.1"), "[ipsec p31 mtu 1400 x1, p0 to .9 x1]");
+    b.rib.apply(Change::SetLink(Link {
+        mtu: 1300,
+        ..up_link(12, "p2")
+    }));
+    assert_eq!(b.ask("10.1.0.1"), "ipsec p31 mtu 1300");
+    b.link("p2", false, false);
+    assert_eq!(b.ask("10.1.0.1"), "no_route", "and nothing in clear");
+}

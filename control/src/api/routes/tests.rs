@@ -53,7 +53,7 @@ impl Small {
             mtu: 1500,
             ..Link::new(P0)
         }));
-        let mac = [2, 0, 0, 0, 0, 1];
+        let mac = Some([2, 0, 0, 0, 0, 1]);
         rib.bind_port(
             P0,
             PortBinding {

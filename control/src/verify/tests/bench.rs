@@ -53,7 +53,7 @@ pub(super) fn neighbour(address: &str, ifindex: IfIndex, last: u8) -> Change {
 fn binding(port: u16) -> PortBinding {
     PortBinding {
         port: PortId(port),
-        mac: [2, 0xff, 0, 0, 0, port as u8],
+        mac: Some([2, 0xff, 0, 0, 0, port as u8]),
         mtu: 1500,
     }
 }
