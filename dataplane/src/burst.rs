@@ -7,17 +7,18 @@
 //! hands the packets out, in the order in which they came. So a packet cannot be lost or sent
 //! twice, and flows keep their order whichever lanes their packets took.
 
+mod arrival;
 mod packet;
 mod plain;
 
 use std::mem;
 
-use ironlane_fib::{PortId, Resolved, VrfId};
+use ironlane_fib::{PortId, Resolved};
 use ironlane_ipsec::SaId;
-use ironlane_packet::eth::Mac;
 
 use crate::eal::{BURST_MAX, Mbuf, MbufBatch};
 use crate::reason::{DropReason, PuntReason};
+pub use arrival::{Arrival, Origin};
 pub(crate) use packet::Packet;
 pub(crate) use plain::{Plain, PlainList, Sole, Straightway};
 
@@ -148,46 +149,6 @@ impl Info {
     pub(crate) const TTL: u8 = 4;
     /// Source or destination is link-local.
     pub(crate) const LINK_LOCAL: u8 = 8;
-}
-
-/// What has been done to the packets of a burst before it enters the stages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Origin {
-    /// Nothing: as they came from the wire.
-    #[default]
-    Wire,
-    /// Decrypted or verified, each by an SA.
-    Opened,
-    /// Protected by an outbound SA: no policy is asked again.
-    Sealed,
-    /// Made here: policies are asked where it may leave, and not whether it may have come.
-    Own,
-}
-
-/// Where a burst came from: all its packets arrived by one port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    /// The port.
-    pub port: PortId,
-    /// Its address: unicast frames for others are dropped.
-    pub mac: Mac,
-    /// The tables that its packets are looked up in.
-    pub vrf: VrfId,
-    /// What has been done to them.
-    pub origin: Origin,
-}
-
-impl Arrival {
-    /// The port to which packets turn back, if they leave by it again, so that their sender may be told of
-    /// a shorter way (RFC 1812 5.2.7.2). None for what came out of an SA or was
-    /// made here, whose sender is not on the link.
-    #[inline]
-    pub(crate) fn turning_port(&self) -> PortId {
-        match self.origin {
-            Origin::Wire => self.port,
-            Origin::Opened | Origin::Sealed | Origin::Own => PortId::NONE,
-        }
-    }
 }
 
 /// The packets of a burst and their verdicts; one a lcore, used again for every burst.
