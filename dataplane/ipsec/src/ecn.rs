@@ -4,10 +4,10 @@ use crate::Reject;
 
 /// The two bits of ECN in a traffic class.
 const MASK: u8 = 0b11;
-const NOT_ECT: u8 = 0b00;
+pub(crate) const NOT_ECT: u8 = 0b00;
 const ECT_1: u8 = 0b01;
 const ECT_0: u8 = 0b10;
-const CE: u8 = 0b11;
+pub(crate) const CE: u8 = 0b11;
 
 /// The ECN of the outer header for an inner traffic class: the same in normal mode, "not capable"
 /// in compatibility mode (RFC 6040 4.1, 4.3).

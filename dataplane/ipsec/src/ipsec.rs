@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ironlane_fib::VrfId;
+use ironlane_packet::proto::ip;
 use ironlane_rcu::primitive::Arc;
 use ironlane_rcu::{Domain, Guard, Published, Slots};
 
@@ -56,6 +57,8 @@ pub struct Ipsec<S = ()> {
     /// How many there are: what an lcore asks first.
     pub(crate) sa_count: AtomicU32,
     pub(crate) policy_count: AtomicU32,
+    /// How many inbound SAs take ESP in UDP.
+    pub(crate) udp_count: AtomicU32,
     events: Events,
     /// The writer's side of `sad`, until it is taken.
     entries: std::sync::Mutex<Option<Entries>>,
@@ -81,6 +84,7 @@ impl<S: Send + Sync + 'static> Ipsec<S> {
             spd: Published::new(domain, Box::new(Spd::default())),
             sa_count: AtomicU32::new(0),
             policy_count: AtomicU32::new(0),
+            udp_count: AtomicU32::new(0),
             events: Events::new(),
             entries: std::sync::Mutex::new(Some(entries)),
         }
@@ -96,6 +100,18 @@ impl<S: Send + Sync + 'static> Ipsec<S> {
     pub fn has_sas(&self) -> bool {
         // Relaxed: a packet that arrives while the first SA is added may be early or late.
         self.sa_count.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether fragments of a protocol may be of packets for an inbound SA: of ESP and AH while there is any SA,
+    /// of UDP while one of them takes ESP in UDP.
+    #[inline]
+    pub fn may_open(&self, protocol: u8) -> bool {
+        match protocol {
+            ip::ESP | ip::AH => self.has_sas(),
+            // Relaxed as in `has_sas`.
+            ip::UDP => self.udp_count.load(Ordering::Relaxed) != 0,
+            _ => false,
+        }
     }
 
     /// Whether there is any policy. One load; what lcores ask before all else.

@@ -9,6 +9,7 @@ mod error;
 mod esp;
 mod event;
 mod flow;
+pub mod fragments;
 mod hash;
 mod header;
 mod id;

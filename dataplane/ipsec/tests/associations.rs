@@ -198,6 +198,35 @@ fn state_survives_a_change_of_addresses_and_nothing_else_may_change() {
 }
 
 #[test]
+fn fragments_that_may_be_of_an_sa_are_told_by_their_protocol() {
+    let domain = Domain::new();
+    let ipsec = Arc::new(Ipsec::with_room(&domain, 8, 1));
+    let mut writer = Writer::without_device(Arc::clone(&ipsec));
+    let may = |ipsec: &Ipsec| [50, 51, 17, 6].map(|protocol| ipsec.may_open(protocol));
+    assert_eq!(may(&ipsec), [false; 4]);
+    let id = writer.add_sa(sa(1, 1, 0)).expect("room for it");
+    assert_eq!(may(&ipsec), [true, true, false, false]);
+    let encap = Some(UdpEncap {
+        src_port: 4500,
+        dst_port: 4500,
+    });
+    for (encap, expected) in [(encap, true), (encap, true), (None, false), (encap, true)] {
+        writer
+            .update_sa(id, host(7), host(1), encap)
+            .expect("it is there");
+        assert_eq!(may(&ipsec), [true, true, expected, false]);
+    }
+    let outbound = SaSpec {
+        encap,
+        direction: Direction::Out,
+        ..sa(2, 2, 0)
+    };
+    writer.add_sa(outbound).expect("room for it");
+    writer.del_sa(id).expect("it is there");
+    assert_eq!(may(&ipsec), [true, true, false, false]);
+}
+
+#[test]
 fn a_device_that_refuses_says_why_and_leaves_nothing() {
     let ipsec = Arc::new(Ipsec::new(&Domain::new()));
     let mut writer: Writer<()> = Writer::new(Arc::clone(&ipsec), |_| Err("no GCM here".into()));

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use ironlane_fib::VrfId;
 
 use super::Writer;
-use crate::{IpsecError, Protocol, Sa, SaId, SaSpec, SaStats, UdpEncap, hash};
+use crate::{Direction, IpsecError, Protocol, Sa, SaId, SaSpec, SaStats, UdpEncap, hash};
 
 fn hash_of(spec: &SaSpec) -> u64 {
     hash::of_sa(spec.protocol.number(), spec.spi, spec.dst, spec.vrf.0)
@@ -98,7 +98,8 @@ impl<S: Send + Sync + 'static> Writer<S> {
         let (hash, stats) = (hash_of(sa.spec()), sa.stats());
         self.unbind_all(id);
         self.sad.remove(hash, id.raw());
-        self.sas[id.index()] = None;
+        let last = self.sas[id.index()].take();
+        self.note_udp(last.as_ref(), None);
         self.ipsec.sas.set(id.index(), None, &mut self.retirer);
         self.sa_ids.give(id.index() as u32, &mut self.retirer);
         self.note_sa_count();
@@ -158,7 +159,21 @@ impl<S: Send + Sync + 'static> Writer<S> {
         if self.sas.len() <= index {
             self.sas.resize_with(index + 1, || None);
         }
-        self.sas[index] = Some(sa);
+        let last = self.sas[index].replace(sa);
+        self.note_udp(last.as_ref(), self.sas[index].as_ref());
+    }
+
+    /// Counts SAs that take ESP in UDP, when one takes the place of another.
+    fn note_udp(&self, before: Option<&Sa<S>>, after: Option<&Sa<S>>) {
+        let takes = |sa: Option<&Sa<S>>| {
+            sa.is_some_and(|sa| sa.spec().encap.is_some() && sa.spec().direction == Direction::In)
+        };
+        // Relaxed: see `Ipsec::has_sas`. This is the only writer.
+        match (takes(before), takes(after)) {
+            (false, true) => self.ipsec.udp_count.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.ipsec.udp_count.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
     }
 
     fn note_sa_count(&self) {
