@@ -18,6 +18,7 @@ mod ip4_rules;
 mod ip6_rules;
 mod ipsec;
 mod ipsec_ah;
+mod ipsec_fuzz;
 mod ipsec_peers;
 mod ipsec_interface;
 mod ipsec_rules;
