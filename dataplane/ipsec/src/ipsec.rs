@@ -13,11 +13,12 @@ use crate::index::{Entries, Index};
 use crate::spd::Spd;
 use crate::{Events, Policy, PolicyId, Protocol, Sa, SaId, hash};
 
-/// How many SAs there may be, unless told otherwise: 100,000 in use, and those that leave.
-const SAS: usize = 1 << 17;
+/// How many SAs there may be, unless told otherwise: two for each of 100,000 tunnels, twice while all of them
+/// are rekeyed.
+const SAS: usize = 1 << 19;
 
-/// How many policies there may be.
-const POLICIES: usize = 1 << 16;
+/// How many policies there may be: three for each of 100,000 tunnels, and the next ones.
+const POLICIES: usize = 1 << 19;
 
 /// All SAs and policies; shared by every lcore, changed by one [`Writer`](crate::Writer).
 ///
@@ -65,7 +66,7 @@ pub struct Ipsec<S = ()> {
 }
 
 impl<S: Send + Sync + 'static> Ipsec<S> {
-    /// Empty, with room for 131,072 SAs and 65,536 policies.
+    /// Empty, with room for 524,288 SAs and as many policies.
     pub fn new(domain: &Arc<Domain>) -> Self {
         Self::with_room(domain, SAS, POLICIES)
     }
