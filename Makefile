@@ -5,7 +5,7 @@ DEVICE   ?= net_tap
 KEEP     ?= 0
 PREFIX   ?= /usr/local
 CARGO    ?= cargo
-BENCH_PARTS = forward|latency|idle|scale|lookup|routes
+BENCH_PARTS = forward|ipsec|latency|idle|scale|lookup|routes
 # rustup's cargo, for shells that do not have it in PATH; a system's own comes first.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
@@ -34,7 +34,7 @@ test: ## Install what is missing, build, run every check and test (root)
 	scripts/setup.sh
 	tests/run.sh
 
-bench: ## Measure Ironlane beside testpmd, l3fwd and grout on this machine (root)
+bench: ## Measure Ironlane beside testpmd, l3fwd, ipsec-secgw and grout on this machine (root)
 	scripts/setup.sh
 	scripts/hugepages.sh 2048
 	$(CARGO) build --release --locked -p ironlane-control -p ironlane-perf --features ironlane-perf/baselines

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets the routers that Ironlane is measured beside, and says which could not be had.
 #
-#   perf/peers.sh            testpmd and l3fwd, of this system's DPDK
+#   perf/peers.sh            testpmd, l3fwd and ipsec-secgw, of this system's DPDK
 #   perf/peers.sh --grout    grout too: it is in Debian sid alone, so in a chroot (3 GB, minutes)
 #   perf/peers.sh --remove   removes all that it made
 #
@@ -31,13 +31,33 @@ enlarge() { # FOLDER
     grep -q 400000 "$1/main.c" && grep -q 1300000 "$1/l3fwd_lpm.c" && grep -q 1300000 "$1/l3fwd_fib.c"
 }
 
+samples() {
+    [ ! -d $SAMPLES/l3fwd ] || return 0
+    say 'installing dpdk-doc, which has the source of l3fwd and ipsec-secgw'
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y dpdk-doc </dev/null >"$PEERS/dpdk-doc.log" 2>&1 ||
+        { echo "no package dpdk-doc ($PEERS/dpdk-doc.log)"; return 1; }
+}
+
+build_secgw() {
+    local at=$PEERS/ipsec-secgw
+    samples || return 1
+    [ ! -x "$at/build/ipsec-secgw" ] || return 0
+    say 'building ipsec-secgw'
+    rm -rf "${at:?}"
+    cp -rL $SAMPLES/ipsec-secgw "$at"
+    cp -rL $SAMPLES/common "$PEERS/" 2>/dev/null
+    # No demand for checksums by the device, which virtual ports lack. Nothing else differs.
+    sed -i 's/\.offloads = RTE_ETH_RX_OFFLOAD_CHECKSUM,/.offloads = 0,/' "$at/ipsec-secgw.c"
+    make -C "$at" shared >"$at.log" 2>&1 || {
+        rm -rf "${at:?}"
+        echo "it does not build ($at.log)"
+        return 1
+    }
+}
+
 build_l3fwd() {
     local kind
-    if [ ! -d $SAMPLES/l3fwd ]; then
-        say 'installing dpdk-doc, which has the source of l3fwd'
-        DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y dpdk-doc </dev/null >"$PEERS/dpdk-doc.log" 2>&1 ||
-            { echo "no package dpdk-doc ($PEERS/dpdk-doc.log)"; return 1; }
-    fi
+    samples || return 1
     for kind in l3fwd l3fwd-full; do
         [ ! -x "$PEERS/$kind/build/l3fwd" ] || continue
         say "building $kind"
@@ -101,6 +121,7 @@ case ${1:-} in
 esac
 verdict testpmd "$(command -v dpdk-testpmd >/dev/null || echo 'no package dpdk')"
 verdict l3fwd "$(build_l3fwd)"
+verdict ipsec-secgw "$(build_secgw)"
 if [ "${1:-}" = --grout ]; then
     verdict grout "$(build_grout)"
 elif [ -x "$SID/usr/local/bin/grout-routes" ]; then

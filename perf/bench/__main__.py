@@ -17,7 +17,7 @@ import peers  # noqa: E402
 import report  # noqa: E402
 import rig  # noqa: E402
 
-PARTS = ["lookup", "forward", "routes", "latency", "idle", "scale"]
+PARTS = ["lookup", "forward", "ipsec", "routes", "latency", "idle", "scale"]
 
 
 def commit():

@@ -69,6 +69,24 @@ def lcores(rates, taken):
     return [Goal("scale", words, ratio, 1.95, why=why)]
 
 
+def ipsec(lines):
+    """Of what is left of a packet's cycles after those of the bare rig."""
+    plain = [line for line in lines if not line["more"]]
+    least = lambda key, wanted: min((line[key] for line in wanted if line[key] is not None), default=None)
+    goals = []
+    for size, bound in (("64", 0.6), ("1420", 0.85)):
+        for way in ("out", "in"):
+            one = [line for line in plain if (line["way"], line["size"], line["tunnels"]) == (way, size, 1)]
+            goals.append(Goal("ipsec", f"{way}, {size} bytes, 1 tunnel: rate against the crypto limit", least("to limit", one), bound))
+    for tunnels in sorted({line["tunnels"] for line in plain}):
+        of = [line for line in plain if line["tunnels"] == tunnels]
+        goals.append(Goal("ipsec", f"{tunnels:,} tunnel{'s' * (tunnels > 1)}, least of all: rate against ipsec-secgw", least("to secgw", of), 1.35))
+    above = {(line["way"], line["size"], line["tunnels"]): line["ironlane"]["above"] for line in plain if "above" in line.get("ironlane", {})}
+    shares = [above[way, size, 1] / many for (way, size, tunnels), many in above.items() if tunnels == 100_000 and (way, size, 1) in above]
+    goals.append(Goal("ipsec", "100,000 tunnels, least of all: rate against 1 tunnel", min(shares, default=None), 0.5))
+    return goals
+
+
 def idle(share, first):
     """`share`: of a core, in percent, by idle.py; `first`: figures of the first packets by family."""
     goals = [Goal("idle", "an idle router: share of a core", share and share["daemon_percent"], 5, at_most=True, unit=" %")]

@@ -8,6 +8,7 @@ pub mod cost;
 pub mod crypto;
 pub mod frames;
 pub mod generator;
+pub mod ipsec;
 pub mod latency;
 pub mod lookup;
 pub mod noise;

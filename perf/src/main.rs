@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ironlane_perf::{
-    bursts, compare, cost, crypto, latency, lookup, play, routes, scene, transfer,
+    bursts, compare, cost, crypto, ipsec, latency, lookup, play, routes, scene, transfer,
 };
 
 /// Measures the data plane on the rig: pcap source, one lcore, null sink.
@@ -36,6 +36,8 @@ enum What {
     /// Encryption on one lcore, by the engine's ways and, if built with `--features baselines`, by
     /// others; a line of JSON for each.
     Crypto(crypto::CryptoArgs),
+    /// What one lcore opens and seals, beside DPDK's ipsec-secgw on the same frames.
+    Ipsec(ipsec::IpsecArgs),
     /// Filling and changing tables, alone and under traffic, as JSON lines.
     Routes(routes::RoutesArgs),
     /// Times through the box at shares of the highest rate without loss, as JSON.
@@ -78,6 +80,7 @@ fn run(what: What) -> Result<(), Box<dyn std::error::Error>> {
         What::Compare(args) => args.run()?,
         What::Cost(args) => args.run()?,
         What::Crypto(args) => args.run()?,
+        What::Ipsec(args) => args.run()?,
         What::Routes(args) => args.run()?,
         What::Latency(args) => args.run()?,
         What::Search(args) => args.run()?,

@@ -267,7 +267,14 @@ pub fn verify(
     Ok(fates)
 }
 
-fn same(wanted: impl Iterator<Item = Vec<u8>>, got: Vec<Vec<u8>>) -> Result<(), Failure> {
+/// Whether the same frames are in both, in any order.
+///
+/// # Errors
+/// One that is not.
+pub(crate) fn same(
+    wanted: impl Iterator<Item = Vec<u8>>,
+    got: Vec<Vec<u8>>,
+) -> Result<(), Failure> {
     let mut open = std::collections::HashMap::new();
     for frame in wanted {
         *open.entry(frame).or_insert(0_u32) += 1;

@@ -1,16 +1,21 @@
 //! The router under test: the real lcores between ports, the routes of a scene, and the rule that
 //! a rate only counts if each packet met its fate.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, IdleConfig, PortConfig};
+use ironlane_dataplane::eal::crypto::CryptoDevice;
 use ironlane_dataplane::eal::{Clock, Eal, EalConfig, MbufBatch, Memory};
+use ironlane_dataplane::ipsec::{Ipsec, IpsecSetup, IpsecWriter};
 use ironlane_dataplane::lcore::{CounterSnapshot, ExceptionChannel};
 use ironlane_dataplane::reason::{DropReason, PuntPriority, PuntReason, StageId};
-use ironlane_fib::{Adjacency, Nexthop, NexthopIndex, PortId, Tables, VrfId, Writer};
+use ironlane_fib::{
+    Adjacency, AdjacencyKind, Nexthop, NexthopIndex, PortId, Tables, VrfId, Writer,
+};
 use ironlane_rcu::Domain;
 use serde::Serialize;
 
@@ -48,6 +53,17 @@ pub struct Setup {
     pub routes: Vec<Route>,
 }
 
+/// Adds SAs and policies.
+type Install<'a> = Box<dyn Fn(&mut IpsecWriter) -> Result<(), Failure> + 'a>;
+
+/// What IPsec is to do.
+pub struct Protection<'a> {
+    /// An address of the router's own.
+    pub own: IpAddr,
+    /// Adds SAs and policies.
+    pub install: Install<'a>,
+}
+
 /// What was measured.
 #[derive(Debug, Serialize)]
 pub struct Measured {
@@ -80,6 +96,8 @@ pub struct Router {
     sources: Vec<PortId>,
     sink: PortId,
     writer: Option<Writer>,
+    /// Keeps SAs and policies.
+    _ipsec: Option<IpsecWriter>,
     linux: Option<thread::JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
@@ -102,6 +120,17 @@ impl Router {
     /// # Errors
     /// What EAL, the ports or the tables answer.
     pub fn start(setup: &Setup) -> Result<Self, Failure> {
+        Self::start_protected(setup, None)
+    }
+
+    /// The same, with IPsec.
+    ///
+    /// # Errors
+    /// What EAL, the ports, the tables or the crypto device answer.
+    pub fn start_protected(
+        setup: &Setup,
+        protection: Option<&Protection<'_>>,
+    ) -> Result<Self, Failure> {
         let eal = Self::eal(setup.memory)?;
         let domain = Domain::new();
         let tables = Arc::new(Tables::new(&domain));
@@ -111,6 +140,19 @@ impl Router {
         // lead to the number that the sink will have, the last one.
         let sink = PortId(setup.sources.len() as u16);
         install(&mut writer, sink, setup)?;
+        let (mut ipsec, mut ipsec_writer) = (None, None);
+        if let Some(protection) = protection {
+            let own = writer.add_nexthop(Adjacency::simple(AdjacencyKind::Local).into())?;
+            writer.insert(VrfId::DEFAULT, protection.own.into(), own)?;
+            let engines = setup.cpus.len() as u16;
+            let device = CryptoDevice::open(eal, CryptoDevice::default_string(), engines, -1)?;
+            let made = IpsecSetup {
+                ipsec: Arc::new(Ipsec::new(&domain)),
+                device,
+            };
+            (protection.install)(ipsec_writer.insert(made.writer()))?;
+            ipsec = Some(made);
+        }
         let mut ports = Vec::new();
         for (index, device) in setup.sources.iter().enumerate() {
             let mut port = PortConfig::new(format!("source{index}"), device);
@@ -123,6 +165,7 @@ impl Router {
             ports,
             mbufs: Some((setup.held + 24 * 1024) as u32),
             idle: IdleConfig::busy(),
+            ipsec,
             ..DataplaneConfig::default()
         };
         let mut dataplane = Dataplane::start(eal, &config, tables, &domain)?;
@@ -141,6 +184,7 @@ impl Router {
             sources,
             sink,
             writer: Some(writer),
+            _ipsec: ipsec_writer,
             linux,
             stop,
         })
@@ -207,6 +251,17 @@ impl Router {
             tsc_mhz: Clock::start(self.eal).hz() as f64 / 1e6,
             stages: stages(&moved, packets),
         })
+    }
+
+    /// How many packets came in and how many left by the sink in so long, which was so many seconds.
+    pub fn passed(&self, warm_up: Duration, time: Duration) -> (u64, u64, f64) {
+        thread::sleep(warm_up);
+        let (before, start) = (self.counters(), Instant::now());
+        thread::sleep(time);
+        let (moved, seconds) = (self.counters().since(&before), start.elapsed());
+        let received = self.sources.iter().map(|&port| moved.port(port).rx_packets);
+        let sent = moved.port(self.sink).tx_packets;
+        (received.sum(), sent, seconds.as_secs_f64())
     }
 
     /// Packets that came in, and what they met, by the counters.
