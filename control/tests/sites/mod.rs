@@ -1,9 +1,12 @@
 //! Two sites: a charon with the plugin in a namespace each, the control side of a router for each in
 //! this process, over a data plane without device. Lcores are played by the tests.
 
+#![allow(dead_code, reason = "each test file uses another part of it")]
+
 mod plugin;
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::sync::Arc;
@@ -151,6 +154,22 @@ fn tables(refuses: bool) -> (Arc<IpsecTables>, Shared) {
     (tables, Shared::new(model, boot_number()))
 }
 
+/// Starts charon, in mounts of its own: /run for its pid file, the plugin beside Debian's.
+fn start_charon(netns: &Netns, folder: &Path) -> Child {
+    let script = format!(
+        "mount -t tmpfs none /run && mount --bind {}/plugins /usr/lib/ipsec/plugins && exec {CHARON}",
+        folder.display()
+    );
+    let log = fs::File::create(folder.join("charon.out")).unwrap();
+    Command::new("ip")
+        .args(["netns", "exec", &netns.0, "sh", "-c", &script])
+        .env("STRONGSWAN_CONF", folder.join("strongswan.conf"))
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
 impl Site {
     fn up(
         index: usize,
@@ -191,25 +210,13 @@ impl Site {
             .enable_all()
             .build()
             .unwrap();
-        // In mounts of its own: /run for its pid file, the plugin beside Debian's.
         let plugins = folder.join("plugins");
         run(&format!(
             "mkdir {plugins} && cp /usr/lib/ipsec/plugins/*.so {plugins} && cp {plugin} {plugins}",
             plugins = plugins.display(),
             plugin = plugin.display()
         ));
-        let script = format!(
-            "mount -t tmpfs none /run && mount --bind {} /usr/lib/ipsec/plugins && exec {CHARON}",
-            plugins.display()
-        );
-        let log = fs::File::create(folder.join("charon.out")).unwrap();
-        let charon = Command::new("ip")
-            .args(["netns", "exec", &netns.0, "sh", "-c", &script])
-            .env("STRONGSWAN_CONF", folder.join("strongswan.conf"))
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let charon = start_charon(&netns, &folder);
         let mut site = Self {
             name,
             netns,
@@ -221,15 +228,37 @@ impl Site {
             server: None,
         };
         site.listen();
-        wait_for("charon listens", || {
-            site.folder.join("vici").exists().then_some(())
-        });
-        site.wait_for_log("ironlane: connected to Ironlane");
-        site.swanctl(&format!(
-            "--load-all --noprompt -f {}/swanctl/swanctl.conf",
-            site.folder.display()
-        ));
+        site.load();
         site
+    }
+
+    /// Loads the configuration as soon as charon is there.
+    fn load(&self) {
+        wait_for("charon listens", || {
+            UnixStream::connect(self.vici()).is_ok().then_some(())
+        });
+        self.wait_for_log("ironlane: connected to Ironlane");
+        self.swanctl(&format!(
+            "--load-all --noprompt -f {}/swanctl/swanctl.conf",
+            self.folder.display()
+        ));
+    }
+
+    /// charon's own socket.
+    pub fn vici(&self) -> PathBuf {
+        self.folder.join("vici")
+    }
+
+    /// charon is killed, so that it can tell nobody.
+    pub fn kill_charon(&mut self) {
+        self.charon.kill().unwrap();
+        self.charon.wait().unwrap();
+    }
+
+    /// Another charon, after one that was killed.
+    pub fn start_charon(&mut self) {
+        self.charon = start_charon(&self.netns, &self.folder);
+        self.load();
     }
 
     /// The router's side listens.
