@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 use crate::api::{Parts, ServeError, Service, Socket, serve};
 use crate::config::{Config, machine};
 use crate::exception::{ExceptionError, ExceptionThread, LinkError, LinkFollower};
+use crate::ipsec::vici::Vici;
 use crate::ipsec::{Ipsec, IpsecError};
 use crate::log::LogControl;
 use crate::netlink::{Mirror, NetlinkError};
@@ -230,6 +231,7 @@ struct Running {
     api: JoinHandle<Result<(), ServeError>>,
     stop_api: oneshot::Sender<()>,
     ipsec: Option<Ipsec>,
+    vici: Option<Vici>,
     mirror: Mirror,
     follower: LinkFollower,
     exception: ExceptionThread,
@@ -272,6 +274,8 @@ impl Running {
         )?;
         let mirror = kernel::mirror(&config, &faces, writer, follower.changes())?;
         let socket = Socket::bind(&config.daemon.socket, config.daemon.socket_group.as_deref())?;
+        let vici = config.ipsec.vici.as_deref();
+        let vici = vici.map(|path| Vici::start(runtime.handle(), path));
         let parts = Parts {
             config,
             config_file: file.to_owned(),
@@ -281,6 +285,7 @@ impl Running {
             exception: exception.handle(),
             mirror: mirror.handle(),
             ipsec: ipsec.as_ref().map(|ipsec| ipsec.shared().clone()),
+            vici: vici.as_ref().map(Vici::handle),
         };
         let (stop_api, stopped) = oneshot::channel();
         let api = runtime.spawn(async move {
@@ -294,6 +299,7 @@ impl Running {
             api,
             stop_api,
             ipsec,
+            vici,
             mirror,
             follower,
             exception,
@@ -346,6 +352,8 @@ impl Running {
         let _ = self.stop_api.send(());
         // Nobody installs SAs any more; charon keeps what it has, for the next run.
         drop(self.ipsec);
+        // Answers that come from charon end with it; the API waits for its answers.
+        drop(self.vici);
         if let Ok(Err(e)) = self.runtime.block_on(self.api) {
             tracing::error!("{e}");
         }

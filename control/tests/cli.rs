@@ -73,6 +73,10 @@ fn json_has_the_field_names_of_the_api() {
         ("neighbour show", "Neighbour"),
         ("ipsec sa show", "IpsecSa"),
         ("ipsec policy show", "IpsecPolicy"),
+        ("ipsec connection show", "IpsecConnection"),
+        ("ipsec initiate --child nets", "IpsecProgress"),
+        ("ipsec terminate --ike-id 1", "IpsecProgress"),
+        ("ipsec monitor", "IpsecEvent"),
         ("punt show", "Punt"),
         ("drop show", "Drop"),
         ("lcore show", "Lcore"),
@@ -386,4 +390,62 @@ fn bash_takes_its_completions() {
         "{}",
         String::from_utf8_lossy(&checked.stderr)
     );
+}
+
+#[test]
+fn charon_is_asked_and_its_answers_are_words() {
+    with_daemon(|daemon| {
+        let shown = stdout(daemon, "ipsec connection show");
+        let lines: Vec<_> = shown.lines().collect();
+        assert!(
+            lines[1].starts_with("site-b        1  ESTABLISHED  192.0.2.1:500"),
+            "{shown}"
+        );
+        assert!(
+            lines[1].ends_with("INSTALLED  10.1.0.0/16 === 10.2.0.0/16"),
+            "{shown}"
+        );
+        assert!(lines[2].starts_with("site-c        -  -"), "{shown}");
+
+        assert_eq!(
+            stdout(daemon, "ipsec initiate --child nets"),
+            "nets is up\n"
+        );
+        let logged = stdout(daemon, "ipsec initiate --child nets --log");
+        assert!(
+            logged.starts_with("[IKE] initiating IKE_SA site-b[1]"),
+            "{logged}"
+        );
+        let failed = output(daemon, "ipsec initiate --child netz");
+        let said = String::from_utf8(failed.stderr).unwrap();
+        assert_eq!(failed.status.code(), Some(1));
+        assert_eq!(
+            said.lines().collect::<Vec<_>>(),
+            [
+                "[IKE] initiating IKE_SA site-b[1] to 198.51.100.1",
+                "charon has no child netz; there is nets"
+            ]
+        );
+        // What was logged is whole, whatever the end.
+        let failed = output(daemon, "ipsec initiate --child netz --json");
+        let json: serde_json::Value = serde_json::from_slice(&failed.stdout).unwrap();
+        assert_eq!(
+            (failed.status.code(), &json[0]["group"]),
+            (Some(1), &"IKE".into())
+        );
+
+        assert_eq!(
+            stdout(daemon, "ipsec terminate --ike-id 1"),
+            "1 IKE SA is down\n"
+        );
+        assert_eq!(
+            stdout(daemon, "ipsec terminate --child nets --ike-id 2"),
+            "2 CHILD SAs are down\n"
+        );
+        assert_eq!(
+            stdout(daemon, "ipsec monitor"),
+            "12:34:56.789  child-up     site-b #1 nets {3} spi in 0xc1234567 out 0xc7654321 \
+             peer 198.51.100.1 b.example.org\n"
+        );
+    });
 }

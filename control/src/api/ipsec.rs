@@ -96,6 +96,7 @@ fn sa(view: &SaView) -> proto::IpsecSa {
                 packets,
             })
             .collect(),
+        origin: None,
     }
 }
 

@@ -15,6 +15,7 @@ mod service;
 mod state;
 mod status;
 mod verify;
+mod vici;
 
 pub use serve::{ServeError, Socket, serve};
 pub use service::Service;

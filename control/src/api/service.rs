@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status as Refusal};
 
 use super::proto::{self, ironlane_server::Ironlane};
 use super::state::{Parts, State, away, blocking, gone, lock};
-use super::{counters, ipsec, ports, routes, status, verify};
+use super::{counters, ipsec, ports, routes, status, verify, vici};
 use crate::netlink::MirrorHandle;
 use crate::verify::VerifyOptions;
 
@@ -50,6 +50,10 @@ impl Ironlane for Service {
     type ListNeighboursStream = Flow<proto::Neighbour>;
     type ListIpsecSasStream = Flow<proto::IpsecSa>;
     type ListIpsecPoliciesStream = Flow<proto::IpsecPolicy>;
+    type ListIpsecConnectionsStream = Flow<proto::IpsecConnection>;
+    type InitiateIpsecStream = Flow<proto::IpsecProgress>;
+    type TerminateIpsecStream = Flow<proto::IpsecProgress>;
+    type WatchIpsecStream = Flow<proto::IpsecEvent>;
     type VerifyStream = Flow<proto::VerifyEvent>;
 
     async fn get_status(&self, _: Request<proto::GetStatusRequest>) -> Answer<proto::Status> {
@@ -164,7 +168,9 @@ impl Ironlane for Service {
     ) -> Answer<Self::ListIpsecSasStream> {
         let reqid = request.into_inner().reqid;
         let shared = ipsec::known(self.state.parts.ipsec.as_ref())?.clone();
-        Ok(flow(away(move || ipsec::sas(&shared, reqid)).await?))
+        let mut sas = away(move || ipsec::sas(&shared, reqid)).await?;
+        vici::add_origins(self.state.parts.vici.as_ref(), &mut sas).await;
+        Ok(flow(sas))
     }
 
     async fn list_ipsec_policies(
@@ -176,6 +182,41 @@ impl Ironlane for Service {
         Ok(flow(
             away(move || ipsec::policies(&shared, direction)).await?,
         ))
+    }
+
+    async fn list_ipsec_connections(
+        &self,
+        _: Request<proto::ListIpsecConnectionsRequest>,
+    ) -> Answer<Self::ListIpsecConnectionsStream> {
+        let charon = vici::known(self.state.parts.vici.as_ref())?;
+        Ok(flow(vici::connections(charon).await?))
+    }
+
+    async fn initiate_ipsec(
+        &self,
+        request: Request<proto::InitiateIpsecRequest>,
+    ) -> Answer<Self::InitiateIpsecStream> {
+        let charon = vici::known(self.state.parts.vici.as_ref())?;
+        let progress = vici::initiate(charon, request.into_inner())?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(progress))))
+    }
+
+    async fn terminate_ipsec(
+        &self,
+        request: Request<proto::TerminateIpsecRequest>,
+    ) -> Answer<Self::TerminateIpsecStream> {
+        let charon = vici::known(self.state.parts.vici.as_ref())?;
+        let progress = vici::terminate(charon, request.into_inner())?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(progress))))
+    }
+
+    async fn watch_ipsec(
+        &self,
+        _: Request<proto::WatchIpsecRequest>,
+    ) -> Answer<Self::WatchIpsecStream> {
+        let charon = vici::known(self.state.parts.vici.as_ref())?;
+        let events = vici::events(charon)?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(events))))
     }
 
     async fn list_punts(

@@ -16,6 +16,7 @@ use super::sample::{Activity, Sample};
 use crate::config::Config;
 use crate::exception::ExceptionHandle;
 use crate::ipsec::charon::Shared;
+use crate::ipsec::vici::ViciHandle;
 use crate::log::LogControl;
 use crate::netlink::MirrorHandle;
 
@@ -43,6 +44,8 @@ pub struct Parts {
     pub mirror: MirrorHandle,
     /// SAs and policies, where `[ipsec]` is configured.
     pub ipsec: Option<Shared>,
+    /// The way to charon, where `[ipsec] vici` is configured.
+    pub vici: Option<ViciHandle>,
 }
 
 /// What all calls share.

@@ -1,4 +1,6 @@
-//! `ipsec sa show` and `ipsec policy show`.
+//! `ipsec sa show` and `ipsec policy show`; what asks charon is in [`charon`].
+
+mod charon;
 
 use std::io::Write;
 
@@ -29,6 +31,17 @@ enum Object {
         #[command(subcommand)]
         verb: PolicyVerb,
     },
+    /// Peers: IKE SAs and their children, as charon has them
+    Connection {
+        #[command(subcommand)]
+        verb: charon::ConnectionVerb,
+    },
+    /// Bring an SA up
+    Initiate(charon::InitiateArgs),
+    /// Take SAs down
+    Terminate(charon::TerminateArgs),
+    /// Print what happens to SAs, as it happens
+    Monitor(charon::MonitorArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -38,7 +51,8 @@ enum SaVerb {
         ironlane ipsec sa show\n  \
         ironlane ipsec sa show --reqid 7\n  \
         ironlane ipsec sa show --json\n\n\
-        REKEY and DELETE say in how many seconds; what is past has a minus.")]
+        REKEY and DELETE say in how many seconds; what is past has a minus. CONNECTION, CHILD and PEER are\n\
+        charon's: they need vici in [ipsec].")]
     Show {
         /// Only SAs of this request id
         #[arg(long)]
@@ -63,7 +77,7 @@ enum PolicyVerb {
     },
 }
 
-/// Shows SAs or policies.
+/// Shows SAs or policies, or has charon do something.
 pub async fn run(args: Args, client: Client) -> Result<(), Failure> {
     match args.object {
         Object::Sa {
@@ -72,6 +86,10 @@ pub async fn run(args: Args, client: Client) -> Result<(), Failure> {
         Object::Policy {
             verb: PolicyVerb::Show { direction, output },
         } => show_policies(direction, output, client).await,
+        Object::Connection { verb } => charon::show(verb, client).await,
+        Object::Initiate(args) => charon::initiate(args, client).await,
+        Object::Terminate(args) => charon::terminate(args, client).await,
+        Object::Monitor(args) => charon::monitor(args, client).await,
     }
 }
 
@@ -101,6 +119,9 @@ async fn show_sas(reqid: Option<u32>, options: Output, mut client: Client) -> Re
                 ">REKEY",
                 ">DELETE",
                 ">IDLE",
+                "CONNECTION",
+                "CHILD",
+                "PEER",
             ];
             let mut table = Table::new(&mut out, &headings);
             while let Some(sa) = stream.message().await? {
@@ -156,7 +177,7 @@ fn seconds<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".into(), |s| format!("{} s", s.to_string()))
 }
 
-fn sa_row(sa: &IpsecSa) -> [String; 14] {
+fn sa_row(sa: &IpsecSa) -> [String; 17] {
     let end = |addr: &str, port: u32| match port {
         0 => addr.to_owned(),
         port if addr.contains(':') => format!("[{addr}]:{port}"),
@@ -172,6 +193,7 @@ fn sa_row(sa: &IpsecSa) -> [String; 14] {
     } else {
         ""
     };
+    let origin = sa.origin.clone().unwrap_or_default();
     [
         sa.id.clone(),
         sa.direction.clone(),
@@ -191,6 +213,9 @@ fn sa_row(sa: &IpsecSa) -> [String; 14] {
         seconds(sa.rekey_in_s),
         seconds(sa.delete_in_s),
         seconds(sa.idle_s),
+        or_dash(&origin.connection),
+        or_dash(&origin.child),
+        or_dash(&origin.remote_id),
     ]
 }
 

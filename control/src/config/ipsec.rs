@@ -16,6 +16,9 @@ pub struct Ipsec {
     /// What encrypts: `cpu`, or a crypto device of DPDK by its device string; the best there is without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crypto_device: Option<String>,
+    /// charon's VICI socket; charon is not asked without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vici: Option<PathBuf>,
 }
 
 pub(super) static SECTION: Section = Section {
@@ -40,6 +43,14 @@ pub(super) static SECTION: Section = Section {
                    by its device string (crypto_openssl0, crypto_aesni_mb0, a PCI address). \
                    `ironlane doctor` says what it can do.",
         },
+        Key {
+            name: "vici",
+            kind: Kind::Text,
+            default: Default::Derived("charon is not asked"),
+            example: "\"/run/charon.vici\"",
+            help: "charon's own socket (VICI): names and identities of SAs, `ironlane ipsec connection show`, \
+                   `initiate`, `terminate` and `monitor`. charon may come later and restart.",
+        },
     ],
 };
 
@@ -50,6 +61,7 @@ impl Ipsec {
                 .has("charon_socket")
                 .then(|| table.socket("charon_socket")),
             crypto_device: table.parsed("crypto_device"),
+            vici: table.has("vici").then(|| table.socket("vici")),
         }
     }
 }

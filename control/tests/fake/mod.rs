@@ -116,6 +116,10 @@ impl Ironlane for Fake {
     type ListNeighboursStream = Flow<Neighbour>;
     type ListIpsecSasStream = Flow<IpsecSa>;
     type ListIpsecPoliciesStream = Flow<IpsecPolicy>;
+    type ListIpsecConnectionsStream = Flow<IpsecConnection>;
+    type InitiateIpsecStream = Flow<IpsecProgress>;
+    type TerminateIpsecStream = Flow<IpsecProgress>;
+    type WatchIpsecStream = Flow<IpsecEvent>;
     type VerifyStream = Flow<VerifyEvent>;
 
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Answer<Status> {
@@ -221,9 +225,99 @@ impl Ironlane for Fake {
             algorithm: "aes-gcm-16".into(),
             key_bits: 128,
             rekey_in_s: Some(12),
+            origin: Some(IpsecOrigin {
+                connection: "site-b".into(),
+                child: "nets".into(),
+                ike_id: 1,
+                remote_id: "b.example.org".into(),
+                ..IpsecOrigin::default()
+            }),
             ..IpsecSa::default()
         };
         Ok(Response::new(flow([sa])))
+    }
+
+    async fn list_ipsec_connections(
+        &self,
+        _: Request<ListIpsecConnectionsRequest>,
+    ) -> Answer<Self::ListIpsecConnectionsStream> {
+        let child = IpsecChild {
+            name: "nets".into(),
+            id: 3,
+            state: "INSTALLED".into(),
+            local_selectors: vec!["10.1.0.0/16".into()],
+            remote_selectors: vec!["10.2.0.0/16".into()],
+            ..IpsecChild::default()
+        };
+        let up = IpsecConnection {
+            connection: "site-b".into(),
+            ike_id: 1,
+            state: "ESTABLISHED".into(),
+            local_address: "192.0.2.1".into(),
+            remote_address: "198.51.100.1".into(),
+            local_port: 500,
+            remote_port: 500,
+            remote_id: "b.example.org".into(),
+            rekey_in_s: Some(9000),
+            children: vec![child],
+            ..IpsecConnection::default()
+        };
+        let down = IpsecConnection {
+            connection: "site-c".into(),
+            ..IpsecConnection::default()
+        };
+        Ok(Response::new(flow([up, down])))
+    }
+
+    /// The child `nets` comes up; any other is not there.
+    async fn initiate_ipsec(
+        &self,
+        request: Request<InitiateIpsecRequest>,
+    ) -> Answer<Self::InitiateIpsecStream> {
+        let line = IpsecProgress {
+            group: "IKE".into(),
+            line: "initiating IKE_SA site-b[1] to 198.51.100.1".into(),
+            done: None,
+        };
+        let end = match request.into_inner().child.as_str() {
+            "nets" => Ok(IpsecProgress {
+                done: Some(1),
+                ..IpsecProgress::default()
+            }),
+            child => Err(Refusal::not_found(format!(
+                "charon has no child {child}; there is nets"
+            ))),
+        };
+        Ok(Response::new(Box::pin(stream::iter([Ok(line), end]))))
+    }
+
+    async fn terminate_ipsec(
+        &self,
+        request: Request<TerminateIpsecRequest>,
+    ) -> Answer<Self::TerminateIpsecStream> {
+        let done = Some(request.into_inner().ike_id);
+        let end = IpsecProgress {
+            done,
+            ..IpsecProgress::default()
+        };
+        Ok(Response::new(flow([end])))
+    }
+
+    async fn watch_ipsec(&self, _: Request<WatchIpsecRequest>) -> Answer<Self::WatchIpsecStream> {
+        let event = IpsecEvent {
+            time_ms: 45_296_789,
+            kind: "child-up".into(),
+            connection: "site-b".into(),
+            ike_id: 1,
+            remote_address: "198.51.100.1".into(),
+            remote_id: "b.example.org".into(),
+            child: "nets".into(),
+            child_id: 3,
+            spi_in: "0xc1234567".into(),
+            spi_out: "0xc7654321".into(),
+            text: String::new(),
+        };
+        Ok(Response::new(flow([event])))
     }
 
     async fn list_ipsec_policies(
