@@ -35,6 +35,8 @@ pub enum Verdict {
     Open(SaId),
     /// To be protected by this outbound SA; see [`Packet::hand_to_ipsec`].
     Seal(SaId),
+    /// A fragment, to be put together with others of its packet.
+    Gather,
     /// To the kernel, by the tap of the arrival port, as it arrived.
     Punt(PuntReason),
     /// Lost.
@@ -120,6 +122,8 @@ pub enum Fate {
     Open,
     /// Comes back as what an outbound SA makes of it.
     Seal,
+    /// Comes back as part of the packet that it is a fragment of.
+    Gather,
     /// Goes to the kernel.
     Punt(PuntReason),
     /// Is lost.
@@ -196,6 +200,11 @@ pub trait Outlet {
     fn seal(&mut self, _sa: SaId, mbuf: Mbuf) {
         self.drop(DropReason::IpsecDevice, mbuf);
     }
+    /// The packet, unchanged, with its IP header behind `l3` bytes, is to be put together with others. An outlet
+    /// without IPsec loses it.
+    fn gather(&mut self, _l3: u8, mbuf: Mbuf) {
+        self.drop(DropReason::IpsecDevice, mbuf);
+    }
     /// The packet, unchanged, goes to the kernel.
     fn punt(&mut self, reason: PuntReason, mbuf: Mbuf);
     /// The packet is lost.
@@ -270,6 +279,7 @@ impl BurstStore {
                 Fate::Send(port) => outlet.send(port, mbuf),
                 Fate::Open => outlet.open(self.sas[place], mbuf),
                 Fate::Seal => outlet.seal(self.sas[place], mbuf),
+                Fate::Gather => outlet.gather(self.info[place].l3, mbuf),
                 Fate::Punt(reason) => outlet.punt(reason, mbuf),
                 Fate::Drop(reason) => outlet.drop(reason, mbuf),
                 Fate::Undecided => {
@@ -383,6 +393,7 @@ impl<'q> Burst<'q> {
                 self.store.sas[usize::from(place)] = sa;
                 Fate::Seal
             }
+            Verdict::Gather => Fate::Gather,
             Verdict::Punt(reason) => Fate::Punt(reason),
             Verdict::Drop(reason) => Fate::Drop(reason),
         };

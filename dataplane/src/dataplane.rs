@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod interfaces;
 mod plan;
+mod pools;
 mod report;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

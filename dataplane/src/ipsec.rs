@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub use ironlane_ipsec::fragments::FragmentLimits;
 use ironlane_ipsec::{Direction, SaSpec};
 
 use crate::eal::crypto::{CryptoDevice, CryptoError, Session, Transform, Way};
@@ -19,6 +20,8 @@ pub struct IpsecSetup {
     pub ipsec: Arc<Ipsec>,
     /// What encrypts. It has an engine for each lcore.
     pub device: CryptoDevice,
+    /// How many fragments of protected packets wait on each lcore, and how long.
+    pub fragments: FragmentLimits,
 }
 
 impl IpsecSetup {

@@ -271,6 +271,21 @@ drop_reasons! {
         IpsecEcn = "ipsec_ecn",
         /// A fragment, where the SA takes whole packets (RFC 4301 7).
         IpsecFragment = "ipsec_fragment",
+        /// A fragment of a protected packet that cannot be: empty, cut, too far behind, without the header that
+        /// names its SA, or of another kind of ECN than the rest (RFC 8200 4.5, RFC 3168 5.3).
+        IpsecFragmentBad = "ipsec_fragment_bad",
+        /// A fragment that shares bytes with others of a protected packet: all of it is lost (RFC 5722).
+        IpsecFragmentOverlap = "ipsec_fragment_overlap",
+        /// A fragment of a protected packet that came twice.
+        IpsecFragmentTwice = "ipsec_fragment_twice",
+        /// Fragments of a protected packet whose rest did not come in time.
+        IpsecFragmentLate = "ipsec_fragment_late",
+        /// Fragments of a protected packet that made room for newer ones: as many wait as may, of all or of a source.
+        IpsecFragmentCrowded = "ipsec_fragment_crowded",
+        /// Fragments of a protected packet that are too many, or together longer than a buffer.
+        IpsecFragmentTooLong = "ipsec_fragment_too_long",
+        /// There was no buffer to put fragments together in, or for the pieces of a packet that was too long.
+        IpsecNoBuffer = "ipsec_no_buffer",
         /// All sequence numbers of the SA are used (RFC 4303 3.3.3).
         IpsecSequence = "ipsec_sequence",
         /// The hard limit of the SA is reached.

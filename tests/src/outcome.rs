@@ -58,6 +58,9 @@ pub struct Outcome {
     policed: RefCell<HashMap<PuntReason, u64>>,
     ring_full: RefCell<HashMap<PuntReason, u64>>,
     handoffs: Cell<bool>,
+    /// Fragments that came together in this step, and that wait since it or one before.
+    joined: Cell<u64>,
+    held: Cell<u64>,
     closed: Cell<bool>,
 }
 
@@ -109,6 +112,8 @@ impl Outcome {
             policed: RefCell::default(),
             ring_full: RefCell::default(),
             handoffs: Cell::new(false),
+            joined: Cell::new(0),
+            held: Cell::new(0),
             closed: Cell::new(false),
         }
     }
@@ -206,6 +211,18 @@ impl Outcome {
         self
     }
 
+    /// So many fragments became part of packets that others of theirs stand for.
+    pub fn joined(&self, packets: u64) -> &Self {
+        self.joined.set(packets);
+        self
+    }
+
+    /// So many fragments wait for others.
+    pub fn held(&self, packets: u64) -> &Self {
+        self.held.set(packets);
+        self
+    }
+
     /// All events not yet claimed, now claimed, for tests that judge them by a table. Drops
     /// come as counts by port and reason, and must be claimed by the caller.
     pub fn take_events(&self) -> (Vec<Event>, Vec<(String, DropReason, u64)>) {
@@ -285,6 +302,11 @@ impl Outcome {
                 lcore.identity()
             );
         }
+        assert_eq!(
+            (self.counts.ports().joined, self.counts.fragments_held()),
+            (self.joined.get(), self.held.get()),
+            "fragments that came together, and that wait"
+        );
         let rings = self.counts.rings;
         let punted: u64 = self.counts.ports().punts.iter().sum();
         assert_eq!(self.counts.handed_off(), 0, "packets between lcores");

@@ -8,7 +8,7 @@ use ironlane_dataplane::dataplane::{
 };
 use ironlane_dataplane::eal::crypto::CryptoDevice;
 use ironlane_dataplane::eal::{DATA_ROOM, Eal, EalConfig, Mbuf, MbufBatch, Mempool, RingPort};
-use ironlane_dataplane::ipsec::{Ipsec, IpsecSetup, IpsecWriter};
+use ironlane_dataplane::ipsec::{FragmentLimits, Ipsec, IpsecSetup, IpsecWriter};
 use ironlane_dataplane::lcore::{CounterSnapshot, ExceptionChannel};
 use ironlane_dataplane::reason::{PuntPriority, PuntReason};
 use ironlane_fib::{Tables, VrfId, Writer};
@@ -59,6 +59,7 @@ fn ipsec(eal: Eal, domain: &Arc<Domain>, lcores: usize) -> IpsecSetup {
     IpsecSetup {
         ipsec: Arc::new(Ipsec::with_room(domain, 1024, 1024)),
         device: device.unwrap_or_else(|e| panic!("crypto: {e}")),
+        fragments: FragmentLimits::default(),
     }
 }
 

@@ -10,8 +10,9 @@ use ironlane_dataplane::stage::graph_svg;
 use ironlane_tests::take_seen;
 
 use crate::{
-    chains, control, ethernet, exceptions, glean, ip4_rules, ip6_rules, ipsec, ipsec_interface,
-    ipsec_rules, ipsec_too_big, local, local_groups, ports,
+    chains, control, ethernet, exceptions, glean, ip4_rules, ip6_rules, ipsec,
+    ipsec_fragments_refused, ipsec_interface, ipsec_rules, ipsec_too_big, local, local_groups,
+    ports,
 };
 
 /// A test, to run here again; or why none is possible in this process.
@@ -100,7 +101,22 @@ fn test_of_drop(reason: DropReason) -> Subject {
         D::IpsecDummy | D::IpsecMode | D::IpsecInner | D::IpsecSelector | D::IpsecEcn => {
             ipsec_rules::packets_that_an_sa_refuses_are_dropped_by_name
         }
-        D::IpsecFragment => ipsec_rules::packets_that_an_sa_refuses_are_dropped_by_name,
+        D::IpsecFragment => ipsec_rules::transport_mode_takes_no_fragments,
+        D::IpsecFragmentBad => ipsec_fragments_refused::fragments_that_cannot_be_are_dropped,
+        D::IpsecFragmentOverlap => {
+            ipsec_fragments_refused::fragments_that_overlap_lose_all_of_their_packet
+        }
+        D::IpsecFragmentTwice => ipsec_fragments_refused::a_copy_is_lost_alone,
+        D::IpsecFragmentLate => ipsec_fragments_refused::what_waits_too_long_is_lost_or_the_kernels,
+        D::IpsecFragmentCrowded => {
+            ipsec_fragments_refused::who_sends_fragments_without_end_loses_its_own
+        }
+        D::IpsecFragmentTooLong => {
+            ipsec_fragments_refused::packets_of_too_many_fragments_or_bytes_are_lost
+        }
+        D::IpsecNoBuffer => {
+            ipsec_fragments_refused::without_a_buffer_fragments_do_not_come_together
+        }
         D::IpsecSequence | D::IpsecExpired => ipsec_rules::an_sa_at_its_end_passes_nothing,
         D::IpsecNested => ipsec_rules::tunnels_in_tunnels_are_opened_up_to_a_bound,
         D::IpsecNoRoom => ipsec_rules::a_packet_in_several_buffers_that_one_cannot_hold_is_dropped,

@@ -1,7 +1,9 @@
 //! What IPsec refuses.
 
 use ironlane_dataplane::reason::{DropReason, PuntReason};
-use ironlane_ipsec::{Action, Direction, Event, Limits, PolicyDirection, Reject, SaSpec, Selector};
+use ironlane_ipsec::{
+    Action, Direction, Event, Limits, Mode, PolicyDirection, Protocol, Reject, SaSpec, Selector,
+};
 use ironlane_packet::ip4::{Ip4Fields, MF};
 use ironlane_packet::proto::ip;
 use ironlane_tests::WholeDp;
@@ -77,13 +79,6 @@ pub fn packets_that_an_sa_refuses_are_dropped_by_name() {
     let marked = dp.frame("p1").src("02::9").ip4(PEER, OURS).tos(3);
     let frame = marked.protocol(ip::ESP, &esp(SPI, 30, &in_tunnel(&not_ect(0))));
     refused(&mut dp, &frame, DropReason::IpsecEcn);
-    let first = dp
-        .frame("p1")
-        .src("02::9")
-        .ip4(PEER, OURS)
-        .fragment_word(MF);
-    let frame = first.protocol(ip::ESP, &esp(SPI, 31, &good));
-    refused(&mut dp, &frame, DropReason::IpsecFragment);
     let stats = dp.ipsec().sa(id).unwrap().stats();
     assert_eq!(
         (
@@ -93,6 +88,36 @@ pub fn packets_that_an_sa_refuses_are_dropped_by_name() {
         (2, 4)
     );
     assert_eq!(stats.packets, 1, "{stats:?}");
+}
+
+#[test]
+pub fn transport_mode_takes_no_fragments() {
+    let mut dp = with_ipsec();
+    let action = Action::Protect {
+        reqid: REQID,
+        protocol: Protocol::Esp,
+        mode: Mode::Transport,
+        optional: false,
+    };
+    let rule = policy(
+        &mut dp,
+        PolicyDirection::Out,
+        "198.51.100.1/32",
+        "203.0.113.77/32",
+        action,
+    );
+    let spec = SaSpec {
+        mode: Mode::Transport,
+        ..sa(Direction::Out)
+    };
+    let id = dp.ipsec().add_sa(spec).unwrap();
+    dp.ipsec().bind(rule, Some(id)).unwrap();
+    // RFC 4301 7: a host protects before it fragments.
+    let frame = dp.frame("p1").dst("02::9").ip4(OURS, PEER);
+    let frame = frame.fragment_word(MF).data(&[0; 24]).udp(1, 2);
+    dp.inject(&[("p1", &frame)])
+        .dropped("p1", DropReason::IpsecFragment)
+        .nothing_else();
 }
 
 #[test]

@@ -107,6 +107,9 @@ pub(super) fn lcores(
                 dropped_packets: identity.dropped,
                 punted_packets: identity.punted,
                 handoff_out_packets: identity.handoff_out,
+                made_packets: identity.made,
+                joined_packets: identity.joined,
+                held_packets: identity.held,
                 iterations: turns.iterations,
                 busy_iterations: turns.busy_iterations,
                 sleeps: turns.sleeps,
@@ -154,7 +157,10 @@ pub(super) fn stats(sample: &Sample, elapsed: Duration) -> proto::Stats {
         tx_bytes: sum.tx_bytes,
         dropped_packets: sum.drops.iter().sum(),
         punted_packets: sum.punts.iter().sum(),
-        held_packets: i64::try_from(rings.handoff).unwrap_or(i64::MAX),
+        made_packets: sum.made,
+        joined_packets: sum.joined,
+        held_packets: i64::try_from(rings.handoff + sample.lcores.fragments_held())
+            .unwrap_or(i64::MAX),
         // The counts of an lcore that did not answer in time may be of the middle of a burst.
         identity_holds: sample
             .lcores

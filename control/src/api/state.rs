@@ -238,6 +238,8 @@ mod tests {
                 ports: Vec::new(),
                 stages: Vec::new(),
                 turns: LoopCounts::default(),
+                held: 0,
+                held_before: 0,
             };
             Sample {
                 at: Instant::now(),

@@ -22,7 +22,7 @@ enum Verb {
     /// Show forwarding threads: queues, packets, how busy
     #[command(
         after_help = "Examples:\n  ironlane lcore show\n  ironlane lcore show --watch=1\n\n\
-        In every line rx + injected + handed in = tx + dropped + punted + handed out."
+        In every line rx + injected + in + made = tx + dropped + punted + out + joined + held."
     )]
     Show {
         #[command(flatten)]
@@ -59,10 +59,13 @@ fn show(out: &mut impl Write, lcores: &[Lcore]) -> std::io::Result<()> {
         ">RX",
         ">INJECTED",
         ">IN",
+        ">MADE",
         ">TX",
         ">DROPPED",
         ">PUNTED",
         ">OUT",
+        ">JOINED",
+        ">HELD",
         ">BUSY",
         ">ASLEEP",
         ">WAKES",
@@ -77,10 +80,13 @@ fn show(out: &mut impl Write, lcores: &[Lcore]) -> std::io::Result<()> {
             l.rx_packets.to_string(),
             l.injected_packets.to_string(),
             l.handoff_in_packets.to_string(),
+            l.made_packets.to_string(),
             l.tx_packets.to_string(),
             l.dropped_packets.to_string(),
             l.punted_packets.to_string(),
             l.handoff_out_packets.to_string(),
+            l.joined_packets.to_string(),
+            l.held_packets.to_string(),
             format!("{:.1} %", l.busy_percent),
             format!("{:.1} %", l.sleep_percent),
             (l.wakes + l.device_wakes).to_string(),

@@ -76,16 +76,18 @@ fn show(out: &mut impl Write, s: &Stats) -> std::io::Result<()> {
                 format!("{} packets, {} bytes", s.rx_packets, s.rx_bytes),
             ),
             ("injected", format!("{} packets", s.injected_packets)),
+            ("made", format!("{} packets", s.made_packets)),
             (
                 "sent",
                 format!("{} packets, {} bytes", s.tx_packets, s.tx_bytes),
             ),
             ("dropped", format!("{} packets", s.dropped_packets)),
             ("punted", format!("{} packets", s.punted_packets)),
+            ("joined", format!("{} fragments", s.joined_packets)),
             ("held", held(s)),
             (
                 "identity",
-                format!("rx + injected = tx + dropped + punted + held {identity}"),
+                format!("rx + injected + made = tx + dropped + punted + joined + held {identity}"),
             ),
             (
                 "taps",
@@ -99,7 +101,7 @@ fn show(out: &mut impl Write, s: &Stats) -> std::io::Result<()> {
     )
 }
 
-/// What waits in rings; those to and from Linux only if there is something, since the identity
+/// What waits in rings and for other fragments; rings to and from Linux only if there is something, since the identity
 /// does not need them.
 fn held(s: &Stats) -> String {
     let mut text = format!("{} packets", s.held_packets);
@@ -127,9 +129,16 @@ mod tests {
             ..Stats::default()
         };
         assert!(text(&good).contains("received  5 packets, 0 bytes\n"));
-        assert!(text(&good).contains("punted + held holds\n"));
+        assert!(text(&good).contains("joined + held holds\n"));
         assert!(text(&Stats::default()).contains("DOES NOT HOLD"));
         assert!(text(&good).contains("held      0 packets\n"));
+        let split = Stats {
+            made_packets: 7,
+            joined_packets: 8,
+            ..good
+        };
+        assert!(text(&split).contains("made      7 packets\n"));
+        assert!(text(&split).contains("joined    8 fragments\n"));
         let waiting = Stats {
             punt_ring_packets: 3,
             ..good

@@ -19,6 +19,10 @@ pub struct Ipsec {
     /// charon's VICI socket; charon is not asked without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vici: Option<PathBuf>,
+    /// Fragments that each lcore holds, and the packets that they are of.
+    pub fragments_held: u16,
+    /// How long the first fragment of a packet waits for the last.
+    pub fragment_timeout_ms: u32,
 }
 
 pub(super) static SECTION: Section = Section {
@@ -51,6 +55,22 @@ pub(super) static SECTION: Section = Section {
             help: "charon's own socket (VICI): names and identities of SAs, `ironlane ipsec connection show`, \
                    `initiate`, `terminate` and `monitor`. charon may come later and restart.",
         },
+        Key {
+            name: "fragments_held",
+            kind: Kind::Integer(272, 16_384),
+            default: Default::Value("1024"),
+            example: "",
+            help: "Fragments of ESP and AH that each lcore keeps until their packet is whole, together with the \
+                   packets that they are of. A source has a quarter of it; more costs its oldest. Each needs a \
+                   packet buffer, which is counted in where [mempool] mbufs is not given.",
+        },
+        Key {
+            name: "fragment_timeout_ms",
+            kind: Kind::Integer(10, 60_000),
+            default: Default::Value("2000"),
+            example: "",
+            help: "How long the first fragment of such a packet to come waits for the last, in milliseconds.",
+        },
     ],
 };
 
@@ -62,6 +82,8 @@ impl Ipsec {
                 .then(|| table.socket("charon_socket")),
             crypto_device: table.parsed("crypto_device"),
             vici: table.has("vici").then(|| table.socket("vici")),
+            fragments_held: table.integer("fragments_held").unwrap_or_default(),
+            fragment_timeout_ms: table.integer("fragment_timeout_ms").unwrap_or_default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use ironlane_dataplane::dataplane::Dataplane;
 use ironlane_dataplane::eal::Eal;
 use ironlane_dataplane::eal::crypto::{CryptoDevice, CryptoError};
-use ironlane_dataplane::ipsec::{Ipsec as Tables, IpsecSetup};
+use ironlane_dataplane::ipsec::{FragmentLimits, Ipsec as Tables, IpsecSetup};
 use ironlane_rcu::Domain;
 use tokio::runtime::Handle;
 
@@ -32,6 +32,10 @@ pub(super) fn setup(
     Ok(Some(IpsecSetup {
         ipsec: Arc::new(Tables::new(domain)),
         device,
+        fragments: FragmentLimits {
+            held: config.fragments_held,
+            timeout_ns: u64::from(config.fragment_timeout_ms) * 1_000_000,
+        },
     }))
 }
 

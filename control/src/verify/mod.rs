@@ -236,10 +236,12 @@ fn check_counters(snapshot: &CounterSnapshot) -> (Vec<Difference>, Vec<String>) 
                 object: Object::Counters,
                 cause: Cause::Tables,
                 subject: format!("lcore {}", lcore.cpu),
-                expected: "rx + injected + handoff_in + made = tx + dropped + punted + handoff_out"
-                    .into(),
+                expected:
+                    "rx + injected + handoff_in + made = tx + dropped + punted + handoff_out + \
+                           joined + held"
+                        .into(),
                 found: format!(
-                    "{} + {} + {} + {} and {} + {} + {} + {}",
+                    "{} + {} + {} + {} and {} + {} + {} + {} + {} + {}",
                     identity.rx,
                     identity.injected,
                     identity.handoff_in,
@@ -247,7 +249,9 @@ fn check_counters(snapshot: &CounterSnapshot) -> (Vec<Difference>, Vec<String>) 
                     identity.tx,
                     identity.dropped,
                     identity.punted,
-                    identity.handoff_out
+                    identity.handoff_out,
+                    identity.joined,
+                    identity.held
                 ),
                 repaired: false,
             });

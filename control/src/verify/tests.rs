@@ -156,6 +156,8 @@ fn counters_that_do_not_add_up_are_named() {
         ports: vec![PortCounts::default()],
         stages: Vec::new(),
         turns: LoopCounts::default(),
+        held: 0,
+        held_before: 0,
     };
     let mut snapshot = CounterSnapshot {
         at: std::time::SystemTime::now(),

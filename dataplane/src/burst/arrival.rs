@@ -13,6 +13,10 @@ pub enum Origin {
     Opened,
     /// Protected by an outbound SA: no policy is asked again.
     Sealed,
+    /// As from the wire, but fragments that are not to be put together here.
+    Fragment,
+    /// The same, of IKE: exempt from all policies.
+    IkeFragment,
     /// Made here: policies are asked where it may leave, and not whether it may have come.
     Own,
 }
@@ -39,6 +43,7 @@ impl Arrival {
         match self.origin {
             Origin::Wire => self.port,
             Origin::Opened | Origin::Sealed | Origin::Own => PortId::NONE,
+            Origin::Fragment | Origin::IkeFragment => PortId::NONE,
         }
     }
 }

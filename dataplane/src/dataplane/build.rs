@@ -1,24 +1,26 @@
 //! Putting the data plane together.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::hash::RandomState;
 use std::sync::{Arc, Mutex};
 
 use ironlane_fib::{PortId, Tables};
 use ironlane_packet::eth::Mac;
 use ironlane_rcu::{Domain, Reader};
 
-use super::plan::{PortPlan, fewest_mbufs, mbufs_for, plan_port, tx_queues, whole_frames};
+use super::plan::{PortPlan, plan_port, whole_frames};
+use super::pools::{exception_pool, long_pool, make_pools};
 use super::{
     Dataplane, DataplaneConfig, DataplaneError, LcoreInfo, PortConfig, PortInfo, interfaces,
 };
 use crate::burst::{Arrival, Origin};
 use crate::eal::{
-    Clock, CpuList, DATA_ROOM, Eal, MbufBatch, Mempool, PORTS_MAX, Port, PortSettings,
-    RingConsumer, RingProducer, RxQueue, TxQueue, frame_len, launch, node_of_cpu, ring,
+    Clock, CpuList, Eal, MbufBatch, Mempool, PORTS_MAX, Port, PortSettings, RingConsumer,
+    RingProducer, RxQueue, TxQueue, launch, node_of_cpu, ring,
 };
 use crate::ipsec::Ipsec;
 use crate::lcore::idle::longest_sleep;
-use crate::lcore::ipsec::Crypto;
+use crate::lcore::ipsec::{Crypto, Gatherer};
 use crate::lcore::outlet::{LcoreOutlet, OutletParts, Way};
 use crate::lcore::policer::Policers;
 use crate::lcore::poll::{Lcore, Quiet, RxLane};
@@ -58,11 +60,13 @@ pub(super) fn build(
     whole_frames(ports.collect());
     let (pools, pool_of) = make_pools(eal, config, &opened)?;
     let exception_pool = exception_pool(eal, config)?;
+    let long_pool = long_pool(eal, config)?;
     let mut started = Vec::new();
     for ((port_config, port, plan), pool) in opened.into_iter().zip(pool_of) {
         started.push(start_port(port_config, port, plan, &pools[pool])?);
     }
     let mut all_pools = pools;
+    all_pools.extend(long_pool.clone());
     all_pools.push(exception_pool.clone());
     Assembly {
         eal,
@@ -70,6 +74,7 @@ pub(super) fn build(
         tables,
         all_pools,
         exception_pool,
+        long_pool,
     }
     .finish(started, domain)
 }
@@ -115,61 +120,6 @@ fn check(config: &DataplaneConfig) -> Result<(), DataplaneError> {
         }
     }
     Ok(())
-}
-
-/// A pool for each NUMA node and size of buffers, and which of them each port uses.
-fn make_pools(
-    eal: Eal,
-    config: &DataplaneConfig,
-    opened: &[(&PortConfig, Port, PortPlan)],
-) -> Result<(Vec<Mempool>, Vec<usize>), DataplaneError> {
-    let mut kinds: BTreeMap<(i32, u16), Vec<usize>> = BTreeMap::new();
-    for (place, (_, port, plan)) in opened.iter().enumerate() {
-        kinds
-            .entry((port.caps().socket.max(0), plan.room))
-            .or_default()
-            .push(place);
-    }
-    let tx = opened.iter().map(|(port, _, plan)| tx_queues(port, plan));
-    let tx: u32 = tx.sum();
-    let mut pools = Vec::new();
-    let mut pool_of = vec![0; opened.len()];
-    for ((socket, room), places) in kinds {
-        let users: Vec<_> = places
-            .iter()
-            .map(|&at| (opened[at].0, &opened[at].2, opened[at].1.caps()))
-            .collect();
-        let fewest = fewest_mbufs(config, &users);
-        let mbufs = config
-            .mbufs
-            .unwrap_or_else(|| mbufs_for(config, &users, tx));
-        if mbufs < fewest {
-            return Err(DataplaneError::TooFewMbufs { mbufs, fewest });
-        }
-        let name = format!("node{socket}-{room}");
-        for at in places {
-            pool_of[at] = pools.len();
-        }
-        tracing::debug!("mempool {name}: {mbufs} buffers");
-        pools.push(Mempool::create(eal, &name, mbufs, room, socket)?);
-    }
-    Ok((pools, pool_of))
-}
-
-/// The exception thread's pool: whole frames of the largest MTU fit in one buffer.
-fn exception_pool(eal: Eal, config: &DataplaneConfig) -> Result<Mempool, DataplaneError> {
-    let ports = config.ports.iter().map(|port| port.mtu);
-    let interfaces = config.interfaces.iter().map(|one| one.mtu);
-    let largest = ports.chain(interfaces).map(frame_len).max().unwrap_or(0);
-    // An MTU is at most 9000, so this fits.
-    let room = (largest.next_multiple_of(64) as u16).max(DATA_ROOM);
-    Ok(Mempool::create(
-        eal,
-        "exception",
-        config.exception_mbufs,
-        room,
-        -1,
-    )?)
 }
 
 fn start_port(
@@ -232,6 +182,7 @@ struct Assembly<'a> {
     tables: Arc<Tables>,
     all_pools: Vec<Mempool>,
     exception_pool: Mempool,
+    long_pool: Option<Mempool>,
 }
 
 /// The parts of one lcore, as they come together.
@@ -278,6 +229,7 @@ impl Assembly<'_> {
             Some(setup) => Arc::clone(&setup.ipsec),
             None => Arc::new(Ipsec::with_room(domain, 0, 0)),
         };
+        let hasher = RandomState::new();
         let (mut punts, mut injects, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
         for (index, parts) in parts.into_iter().enumerate() {
             let (punt_in, punt_out) = self.punt_rings(index)?;
@@ -294,6 +246,9 @@ impl Assembly<'_> {
                 Some(setup) => Some(setup.device.engine()?),
                 None => None,
             };
+            let setup = self.config.ipsec.as_ref().zip(self.long_pool.clone());
+            let gatherer = setup
+                .map(|(setup, long)| Gatherer::new(setup.fragments, hasher.clone(), long, lcores));
             let outlet = LcoreOutlet::new(OutletParts {
                 counters: counters.writer(index),
                 ways,
@@ -317,6 +272,7 @@ impl Assembly<'_> {
                 crypto: Crypto {
                     engine,
                     arrivals,
+                    gatherer,
                     // A pool of ports: what it makes leaves by their transmit queues.
                     pool: self.all_pools[0].clone(),
                     // Where one lcore is, another will not be for a while.

@@ -180,7 +180,7 @@ pub(super) fn fewest_mbufs(
     if queues == 0 {
         return 1;
     }
-    queues + config.lcores.len() as u32 * (256 * 3 / 2) + 256
+    queues + config.lcores.len() as u32 * (256 * 3 / 2 + held(config)) + 256
 }
 
 /// Packet buffers that a pool needs for everything that can hold some at once: the receive queues of
@@ -198,8 +198,14 @@ pub(super) fn mbufs_for(
         .sum();
     let punts: u32 = config.rings.punt.iter().sum();
     // Per lcore: the pool's cache (which may hold half as much again), batches under way.
-    let lcore = 256 * 3 / 2 + 8 * 64 + punts + (lcores - 1) * config.rings.handoff;
+    let lcore = 256 * 3 / 2 + 8 * 64 + punts + (lcores - 1) * config.rings.handoff + held(config);
     rx + tx_queues + lcores * lcore + 1024
+}
+
+/// Fragments that wait on an lcore.
+fn held(config: &DataplaneConfig) -> u32 {
+    let ipsec = config.ipsec.as_ref();
+    ipsec.map_or(0, |ipsec| ipsec.fragments.held.into())
 }
 
 /// Packets that the transmit queues of a port hold, with those that lcores gather for it.

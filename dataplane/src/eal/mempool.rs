@@ -54,13 +54,34 @@ impl Mempool {
         data_room: u16,
         socket: i32,
     ) -> Result<Self, EalError> {
+        Self::with_cache(eal, name, (mbufs, CACHE), data_room, socket)
+    }
+
+    /// Makes a pool of few buffers: none of them stays with a thread that does not need it.
+    pub fn of_few(
+        eal: Eal,
+        name: &str,
+        mbufs: u32,
+        data_room: u16,
+        socket: i32,
+    ) -> Result<Self, EalError> {
+        Self::with_cache(eal, name, (mbufs, 0), data_room, socket)
+    }
+
+    fn with_cache(
+        eal: Eal,
+        name: &str,
+        (mbufs, cache): (u32, u32),
+        data_room: u16,
+        socket: i32,
+    ) -> Result<Self, EalError> {
         // DPDK's names are global to the process and at most 25 bytes long.
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let unique = CString::new(format!("il{number}_{name:.16}"))?;
         let room = data_room + c::RTE_PKTMBUF_HEADROOM as u16;
         let owned = name.to_owned();
-        let cache = CACHE.min(mbufs * 2 / 3);
+        let cache = cache.min(mbufs * 2 / 3);
         let made = eal.call(move || {
             // SAFETY: both strings end with a zero byte and are copied by DPDK.
             let raw = unsafe {

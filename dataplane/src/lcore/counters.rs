@@ -5,12 +5,15 @@
 //! of its own, so lcores do not share lines. How a reader gets numbers that belong together is
 //! told in [`snapshot`](super::snapshot).
 
+mod block;
 mod interfaces;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ironlane_fib::PortId;
+
+pub(super) use block::Block;
 
 use super::snapshot::Slot;
 use crate::eal::{PORTS_MAX, ticks};
@@ -145,6 +148,8 @@ counters! {
         sealed_packets,
         /// Bytes of them, from the IP header on, as they were before.
         sealed_bytes,
+        /// Fragments that became part of a packet that another of them stands for; at the port that they came from.
+        joined,
         @array
         /// Packets lost, by reason; at the port they came from, or were injected for.
         drops: DropReason::COUNT,
@@ -191,34 +196,6 @@ counters! {
         @array
         /// Packets that found their punt ring full (also drops `punt_ring_full`).
         ring_full: PuntReason::COUNT,
-    }
-}
-
-/// All counters of one lcore.
-#[derive(Debug)]
-pub(super) struct Block {
-    pub(super) ports: [PortBlock; PORTS_MAX],
-    pub(super) stages: [StageBlock; StageId::COUNT],
-    pub(super) turns: LoopBlock,
-}
-
-impl Block {
-    pub(super) fn new() -> Box<Self> {
-        Box::new(Self {
-            ports: std::array::from_fn(|_| PortBlock::default()),
-            stages: std::array::from_fn(|_| StageBlock::default()),
-            turns: LoopBlock::default(),
-        })
-    }
-
-    pub(super) fn copy_from(&self, other: &Self) {
-        for (to, from) in self.ports.iter().zip(&other.ports) {
-            to.copy_from(from);
-        }
-        for (to, from) in self.stages.iter().zip(&other.stages) {
-            to.copy_from(from);
-        }
-        self.turns.copy_from(&other.turns);
     }
 }
 
@@ -307,6 +284,18 @@ impl LcoreCounters {
     #[inline]
     pub fn made(&mut self, port: PortId, packets: u64) {
         self.port(port).made.add(packets);
+    }
+
+    /// Fragments that are part of another packet now.
+    #[inline]
+    pub fn joined(&mut self, port: PortId, packets: u64) {
+        self.port(port).joined.add(packets);
+    }
+
+    /// How many fragments wait for others.
+    #[inline]
+    pub fn held(&mut self, packets: u64) {
+        self.slot.live.held.set(packets);
     }
 
     /// Packets lost.

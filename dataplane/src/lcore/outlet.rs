@@ -365,6 +365,14 @@ impl Outlet for LcoreOutlet {
         }
     }
 
+    fn gather(&mut self, l3: u8, mut mbuf: Mbuf) {
+        mbuf.set_port(self.arrival.0);
+        mbuf.set_user(l3.into());
+        if let Err(mbuf) = self.ipsec.gather.push(mbuf) {
+            self.lose(self.arrival, DropReason::IpsecNested, mbuf);
+        }
+    }
+
     #[inline]
     fn punt(&mut self, reason: PuntReason, mut mbuf: Mbuf) {
         if !self.policers.admit(reason, self.now_ns) {

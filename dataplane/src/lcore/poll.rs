@@ -7,7 +7,7 @@
 //! to sleep, and in drivers that are made of them (`net_tap`).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ironlane_fib::{PortId, Tables};
 use ironlane_rcu::{Guard, Reader};
@@ -97,6 +97,13 @@ impl Lcore {
             let mut moved = self.receive(read, &mut reader, &mut store);
             moved += self.take_handoffs(read, &mut reader, &mut store, &mut batch);
             moved += self.take_injected(read, &mut reader, &mut store, &mut batch);
+            if let Some(due_ns) = self.crypto.next_late_ns()
+                && let now_ns = self.clock.at_ns(self.outlet.counters.clock())
+                && due_ns <= now_ns
+            {
+                let guard = reader.read();
+                self.give_up_late(&mut store, &read.view(&guard, now_ns));
+            }
             self.outlet.flush();
             self.outlet.counters.boundary();
             let end = self.outlet.counters.end_turn(moved > 0);
@@ -118,6 +125,8 @@ impl Lcore {
                 break;
             }
         }
+        self.lose_fragments();
+        self.outlet.flush();
         reader.offline();
     }
 
@@ -247,7 +256,7 @@ impl Lcore {
     }
 
     #[cold]
-    fn sleep(&mut self, longest: std::time::Duration) {
+    fn sleep(&mut self, longest: Duration) {
         assert!(!self.shared.is_broken(self.index), "broken on purpose");
         let waker = self.set.waker(self.index);
         waker.prepare();
@@ -255,6 +264,11 @@ impl Lcore {
             waker.awake();
             return;
         }
+        let now_ns = self.clock.at_ns(self.outlet.counters.clock());
+        let longest = match self.crypto.next_late_ns() {
+            Some(due_ns) => longest.min(Duration::from_nanos(due_ns.saturating_sub(now_ns))),
+            None => longest,
+        };
         let start = Instant::now();
         let by_device = idle::sleep(waker, &self.rx, longest);
         let by_thread = waker.awake();

@@ -1,8 +1,8 @@
 //! Counters that belong together: snapshots taken at the border of a burst.
 //!
 //! In the middle of a burst a packet can be counted as received and not yet as sent. A reader
-//! who wants the identity `rx + injected + handoff_in + made = tx + dropped + punted + handoff_out`
-//! must not see that. So it asks: it raises `requested` of the lcore and wakes it, should it
+//! who wants the identity `rx + injected + handoff_in + made = tx + dropped + punted + handoff_out +
+//! joined + held` must not see that. So it asks: it raises `requested` of the lcore and wakes it, should it
 //! sleep. Between two bursts the lcore sees that the number is not the one it answered last
 //! (one relaxed load a turn), copies its counters to a second block and publishes the number
 //! as `answered`. The reader waits for that and reads the copy. Once an lcore has stopped, its
@@ -113,6 +113,8 @@ impl Slot {
             ports: block.ports.iter().map(|p| p.read()).collect(),
             stages: block.stages.iter().map(|s| s.read()).collect(),
             turns: block.turns.read(),
+            held: block.held.get(),
+            held_before: 0,
         }
     }
 }
@@ -242,6 +244,11 @@ impl CounterSnapshot {
         sum
     }
 
+    /// Fragments that wait for others, at all lcores.
+    pub fn fragments_held(&self) -> u64 {
+        self.lcores.iter().map(|lcore| lcore.held).sum()
+    }
+
     /// Packets that one lcore handed off and another has not taken yet, by the counters of both. At
     /// rest it is what the hand-off rings hold.
     pub fn handed_off(&self) -> i64 {
@@ -278,6 +285,7 @@ impl CounterSnapshot {
                 .zip(&base.stages)
                 .for_each(|(a, b)| a.subtract(b));
             lcore.turns.subtract(&base.turns);
+            lcore.held_before = base.held;
         }
         // They are what they are, and need not agree with a difference of counters.
         self.rings.exact = false;
@@ -301,12 +309,20 @@ pub struct LcoreSnapshot {
     pub stages: Vec<StageCounts>,
     /// Loop and policers.
     pub turns: LoopCounts,
+    /// Fragments that waited for others.
+    pub held: u64,
+    /// Fragments that waited when the counts [began](CounterSnapshot::since).
+    pub held_before: u64,
 }
 
 impl LcoreSnapshot {
     /// The terms of the identity, summed over ports.
     pub fn identity(&self) -> Identity {
-        let mut identity = Identity::default();
+        let mut identity = Identity {
+            held: self.held,
+            held_before: self.held_before,
+            ..Identity::default()
+        };
         for port in &self.ports {
             identity.rx += port.rx_packets;
             identity.injected += port.injected_packets;
@@ -316,6 +332,7 @@ impl LcoreSnapshot {
             identity.punted += port.punts.iter().sum::<u64>();
             identity.handoff_out += port.handoff_out;
             identity.made += port.made;
+            identity.joined += port.joined;
         }
         identity
     }
@@ -340,13 +357,19 @@ pub struct Identity {
     pub handoff_out: u64,
     /// Made here: pieces beyond the first, errors to senders.
     pub made: u64,
+    /// Fragments that became part of another packet.
+    pub joined: u64,
+    /// Fragments that wait for others.
+    pub held: u64,
+    /// Fragments that waited when the counts began.
+    pub held_before: u64,
 }
 
 impl Identity {
     /// Whether each packet that came in went somewhere, once.
     pub fn holds(&self) -> bool {
-        self.rx + self.injected + self.handoff_in + self.made
-            == self.tx + self.dropped + self.punted + self.handoff_out
+        self.rx + self.injected + self.handoff_in + self.made + self.held_before
+            == self.tx + self.dropped + self.punted + self.handoff_out + self.joined + self.held
     }
 }
 

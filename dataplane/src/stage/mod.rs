@@ -28,6 +28,7 @@ mod ip6_local;
 mod ip6_lookup;
 mod ip6_rewrite;
 mod joined;
+pub(crate) mod named;
 mod policy;
 mod simd;
 mod straight;

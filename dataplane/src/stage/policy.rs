@@ -4,7 +4,8 @@
 //! For every packet that is for the router or would be forwarded, between the lookup and what it
 //! decided. In this order (RFC 4301 5):
 //!
-//! - ESP, AH and ESP in UDP for the router go to the SA that they name, or end here. IKE and the
+//! - ESP, AH and ESP in UDP for the router go to the SA that they name, or end here; what may be fragments of
+//!   them is put together before. IKE and the
 //!   keepalives of RFC 3948 are the router's own business and meet no policy.
 //! - What arrives must have been protected as the policy of its direction says, `in` for the router
 //!   and `fwd` for others: never in clear if it was to be protected, never by another SA.
@@ -19,17 +20,15 @@
 //! it comes out of the tap.
 
 use ironlane_fib::{AdjacencyKind, PortId};
-use ironlane_ipsec::{
-    Action, Direction, Encapsulated, Event, Flow, Policy as Rule, PolicyDirection, Protocol, Sa,
-};
+use ironlane_ipsec::{Action, Event, Flow, Policy as Rule, PolicyDirection, Sa, fragments};
 use ironlane_packet::ip4::{HEADER_LEN_BYTES as IP4_LEN, Ip4Mut};
 use ironlane_packet::ip4_options::{self, Ip4OptionsNeed};
 use ironlane_packet::ip6::{HEADER_LEN_BYTES as IP6_LEN, Ip6Mut};
 use ironlane_packet::ip6_ext::{HopByHopNeed, Walk, hop_by_hop_need, walk_for_ipsec};
-use ironlane_packet::proto::{ip, port};
-use ironlane_packet::udp;
+use ironlane_packet::proto::ip;
 
 use super::ip6_local::join_extensions;
+use super::named::Named;
 use super::{Interface, Stage, TablesView, ip4_lookup, ip6_lookup};
 use crate::burst::{Burst, Info, Lane, Origin, Packet, Verdict};
 use crate::eal::crypto::Session;
@@ -75,8 +74,8 @@ impl Stage for Policy {
 pub(super) fn is_needed(origin: Origin, view: &TablesView<'_>) -> bool {
     match origin {
         Origin::Wire => view.ipsec.has_policies() || view.ipsec.has_sas(),
-        Origin::Opened => true,
-        Origin::Sealed => false,
+        Origin::Opened | Origin::Fragment => true,
+        Origin::Sealed | Origin::IkeFragment => false,
         Origin::Own => view.ipsec.has_policies(),
     }
 }
@@ -156,38 +155,38 @@ fn to_router(
     is_ip6: bool,
     view: &TablesView<'_>,
 ) -> ToRouter {
+    if is_to_gather(packet, view) {
+        return ToRouter::Sa(Verdict::Gather);
+    }
     let upper = match upper(packet, is_ip6) {
         Some((protocol, bytes)) if protocol == flow.proto => bytes,
         _ => &[],
     };
-    let (protocol, spi) = match (flow.proto, flow.ports) {
-        (ip::ESP, _) => (Protocol::Esp, upper.first_chunk()),
-        (ip::AH, _) => (Protocol::Ah, upper.get(4..).and_then(<[u8]>::first_chunk)),
-        (ip::UDP, Some((_, port::IKE))) => return ToRouter::Ike,
-        (ip::UDP, Some((_, port::IKE_NAT))) => {
-            let data = upper.get(udp::HEADER_LEN_BYTES..).unwrap_or(&[]);
-            match Encapsulated::of(data) {
-                Encapsulated::Keepalive => {
-                    return ToRouter::Sa(Verdict::Drop(DropReason::IpsecKeepalive));
-                }
-                Encapsulated::Ike => return ToRouter::Ike,
-                // What is too short names no SA.
-                Encapsulated::Esp | Encapsulated::Short => (Protocol::Esp, data.first_chunk()),
-            }
-        }
-        _ => return ToRouter::Other,
+    let named = match Named::by(flow.proto, upper) {
+        Named::Other => return ToRouter::Other,
+        Named::Ike => return ToRouter::Ike,
+        Named::Keepalive => return ToRouter::Sa(Verdict::Drop(DropReason::IpsecKeepalive)),
+        Named::Sa(sa) => sa,
     };
-    let sa = spi.map(|spi| u32::from_be_bytes(*spi)).and_then(|spi| {
-        let (ipsec, vrf) = (view.ipsec, packet.arrival.vrf);
-        ipsec.find_sa(view.guard, protocol, spi, flow.dst, vrf)
-    });
-    ToRouter::Sa(match sa {
-        Some(sa) if sa.spec().direction == Direction::In => {
+    ToRouter::Sa(match named.find(flow.dst, packet.arrival.vrf, view) {
+        Some(sa) => {
             packet.hand_to_ipsec();
             Verdict::Open(sa.id())
         }
         _ => Verdict::Drop(DropReason::IpsecNoSa),
     })
+}
+
+/// Whether it may be a fragment of a packet for an SA. Those of UDP out of an SA are not looked at: the kernel
+/// could not be given them as they came, should they not be.
+fn is_to_gather(packet: &Packet<'_>, view: &TablesView<'_>) -> bool {
+    let may_be = |protocol| match packet.arrival.origin {
+        Origin::Wire => true,
+        Origin::Opened => protocol != ip::UDP,
+        Origin::Sealed | Origin::Own | Origin::Fragment | Origin::IkeFragment => false,
+    };
+    fragments::protocol(packet.ip_bytes())
+        .is_some_and(|protocol| view.ipsec.may_open(protocol) && may_be(protocol))
 }
 
 /// The upper-layer protocol and its bytes.

@@ -72,6 +72,8 @@ fn sample(rx: u64) -> Sample {
         ports: vec![p0, p1],
         stages,
         turns,
+        held: 0,
+        held_before: 0,
     };
     Sample {
         at: Instant::now(),
@@ -194,6 +196,27 @@ fn totals_keep_the_identity_after_a_clear() {
         (1500, 0, 3)
     );
     assert_eq!(stats.tap_delivered_packets, 0);
+
+    let waiting = |held: u64, rx: u64| {
+        let mut sample = sample(rx);
+        let lcore = &mut sample.lcores.lcores[0];
+        // They came, and are in nothing that left.
+        lcore.ports[1].tx_packets -= held;
+        lcore.ports[1].made = 4;
+        lcore.ports[1].tx_packets += 3;
+        lcore.ports[1].joined = 1;
+        lcore.held = held;
+        sample
+    };
+    let with_fragments = super::stats(&waiting(5, 25), Duration::ZERO);
+    assert!(with_fragments.identity_holds);
+    assert_eq!(
+        (with_fragments.made_packets, with_fragments.joined_packets),
+        (4, 1)
+    );
+    assert_eq!(with_fragments.held_packets, 5);
+    let since = super::stats(&waiting(2, 25).since(&waiting(5, 10)), Duration::ZERO);
+    assert!(since.identity_holds, "three of them left since");
 
     let mut broken = sample(10);
     broken.lcores.lcores[0].ports[1].tx_packets -= 1;

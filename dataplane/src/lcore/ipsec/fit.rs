@@ -22,7 +22,7 @@ use super::answer::make_too_big;
 use super::seal::NOBODY;
 use super::split::split;
 use super::{L2, Tag};
-use crate::burst::{BurstStore, Origin, Outlet};
+use crate::burst::{BurstStore, Outlet};
 use crate::eal::crypto::Session;
 use crate::eal::{BURST_MAX, Mbuf, MbufBatch};
 use crate::lcore::poll::Lcore;
@@ -185,28 +185,5 @@ impl Lcore {
         let more = pieces.len() as u64 - 1;
         self.outlet.counters.made(Tag::port(mbuf.port()), more);
         Some(pieces)
-    }
-
-    /// Sends errors to senders: through the stages, as packets of the router.
-    pub(super) fn tell(
-        &mut self,
-        answers: &mut MbufBatch,
-        store: &mut BurstStore,
-        view: &TablesView<'_>,
-    ) {
-        let mut last = None;
-        for mbuf in answers.drain() {
-            let port = Tag::port(mbuf.port());
-            if last.is_some_and(|last| last != port) {
-                self.run_again(store, last.unwrap_or(port), Origin::Own, view);
-            }
-            last = Some(port);
-            if let Err(mbuf) = store.packets_mut().push(mbuf) {
-                self.outlet.lose(port, DropReason::IpsecTooBig, mbuf);
-            }
-        }
-        if let Some(port) = last {
-            self.run_again(store, port, Origin::Own, view);
-        }
     }
 }

@@ -36,9 +36,12 @@ impl SaBatch {
 
 /// What the stages gave to IPsec, and what goes back from it into the stages.
 ///
-/// Packets have their IP header behind fourteen bytes, of which nothing counts but the source MAC.
+/// Packets have their IP header behind fourteen bytes, of which nothing counts but the source MAC; fragments
+/// behind as many as their [`Mbuf::user`] says.
 #[derive(Debug)]
 pub(crate) struct IpsecLists {
+    /// Fragments for the router.
+    pub(crate) gather: MbufBatch,
     /// Protected packets for the router.
     pub(crate) open: SaBatch,
     /// Packets to be protected.
@@ -48,6 +51,7 @@ pub(crate) struct IpsecLists {
 impl IpsecLists {
     pub(crate) const fn new() -> Self {
         Self {
+            gather: MbufBatch::new(),
             open: SaBatch::new(),
             seal: SaBatch::new(),
         }
@@ -55,6 +59,6 @@ impl IpsecLists {
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.seal.is_empty()
+        self.open.is_empty() && self.seal.is_empty() && self.gather.is_empty()
     }
 }

@@ -6,11 +6,15 @@
 //! same port, or by the IPsec interface of its SA ([`Origin::Opened`]); then those to be sealed are, and run through them once more
 //! ([`Origin::Sealed`]). An SA inside another makes another round.
 //!
+//! Fragments of what is to be opened wait until all of a packet are there, which then runs through the stages as
+//! if it had arrived whole.
+//!
 //! Sequence number and replay window of an SA belong to one lcore, the first that met a packet of it.
 //! Others hand their packets over, before they do anything to them, so that numbers leave in order.
 
 mod answer;
 mod fit;
+mod gather;
 mod inject;
 mod lists;
 mod open;
@@ -27,9 +31,10 @@ use super::outlet::LcoreOutlet;
 use super::poll::Lcore;
 use crate::burst::{Arrival, BurstStore, Origin};
 use crate::eal::crypto::{Engine, Job, Jobs, Outcome, Part, Session};
-use crate::eal::{BURST_MAX, Mbuf, Mempool, PORTS_MAX};
+use crate::eal::{BURST_MAX, Mbuf, MbufBatch, Mempool, PORTS_MAX};
 use crate::reason::DropReason;
 use crate::stage::TablesView;
+pub(crate) use gather::{Gatherer, LONG_BUFFERS, LONG_ROOM};
 pub(crate) use lists::{IpsecLists, SaBatch};
 
 /// Rounds of opening and sealing in one turn: an SA inside another, inside another.
@@ -45,6 +50,8 @@ pub(crate) struct Crypto {
     pub(crate) engine: Option<Engine>,
     /// What arrives by each port.
     pub(crate) arrivals: [Option<Arrival>; PORTS_MAX],
+    /// Fragments that wait; where there is an engine.
+    pub(crate) gatherer: Option<Box<Gatherer>>,
     /// Buffers for packets that are made here.
     pub(crate) pool: Mempool,
     /// Identification of the next packet that is fragmented and has none.
@@ -59,6 +66,8 @@ impl Tag {
     pub(crate) const OPEN: u16 = 1 << 15;
     /// To be sealed by it.
     pub(crate) const SEAL: u16 = 1 << 14;
+    /// A fragment, with its IP header behind [`Mbuf::user`] bytes.
+    pub(crate) const GATHER: u16 = Self::OPEN | Self::SEAL;
     /// Came from the kernel, to leave by this port.
     pub(crate) const INJECTED: u16 = 1 << 13;
 
@@ -86,14 +95,16 @@ impl Lcore {
             if self.outlet.ipsec.is_empty() {
                 return;
             }
+            let batch = mem::take(&mut self.outlet.ipsec.gather);
+            self.gather(batch, store, view);
             let batch = mem::replace(&mut self.outlet.ipsec.open, SaBatch::new());
             self.open(batch, store, view);
             let batch = mem::replace(&mut self.outlet.ipsec.seal, SaBatch::new());
             self.seal(batch, store, view);
         }
-        let IpsecLists { open, seal } = mem::replace(&mut self.outlet.ipsec, IpsecLists::new());
-        for mut batch in [open, seal] {
-            for mbuf in batch.packets.drain() {
+        let lists = mem::replace(&mut self.outlet.ipsec, IpsecLists::new());
+        for mut batch in [lists.gather, lists.open.packets, lists.seal.packets] {
+            for mbuf in batch.drain() {
                 let port = Tag::port(mbuf.port());
                 self.outlet.lose(port, DropReason::IpsecNested, mbuf);
             }
@@ -130,6 +141,31 @@ impl Lcore {
             }
         }
         (kept, sas)
+    }
+
+    /// Runs packets through the stages, those of a port together.
+    fn run_by_port(
+        &mut self,
+        batch: &mut MbufBatch,
+        origin: Origin,
+        store: &mut BurstStore,
+        view: &TablesView<'_>,
+    ) {
+        let mut last = None;
+        for mbuf in batch.drain() {
+            let port = Tag::port(mbuf.port());
+            if last.is_some_and(|last| last != port) {
+                self.run_again(store, last.unwrap_or(port), origin, view);
+            }
+            last = Some(port);
+            // As many as a burst.
+            if let Err(mbuf) = store.packets_mut().push(mbuf) {
+                self.outlet.lose_at(Step::Failed, mbuf);
+            }
+        }
+        if let Some(port) = last {
+            self.run_again(store, port, origin, view);
+        }
     }
 
     /// Runs what is in `store`, which came from `port`, through the stages.
@@ -243,12 +279,13 @@ impl LcoreOutlet {
     pub(crate) fn take_over(&mut self, mut mbuf: Mbuf) {
         let (word, sa) = (mbuf.port(), SaId::from_raw(mbuf.user()));
         mbuf.set_port(word & !(Tag::OPEN | Tag::SEAL));
-        let list = match word & Tag::OPEN {
-            0 => &mut self.ipsec.seal,
-            _ => &mut self.ipsec.open,
+        let pushed = match word & Tag::GATHER {
+            Tag::GATHER => self.ipsec.gather.push(mbuf),
+            Tag::OPEN => self.ipsec.open.push(sa, mbuf),
+            _ => self.ipsec.seal.push(sa, mbuf),
         };
         // The lists are empty between bursts.
-        if let Err(mbuf) = list.push(sa, mbuf) {
+        if let Err(mbuf) = pushed {
             self.lose(Tag::port(word), DropReason::IpsecNested, mbuf);
         }
     }

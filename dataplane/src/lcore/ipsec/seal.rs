@@ -57,7 +57,8 @@ impl Lcore {
             self.fit(mbuf, sa, &mut fitting, &mut answers, store, view);
         }
         self.seal_fitting(&mut fitting, store, view);
-        self.tell(&mut answers, store, view);
+        // Errors to senders are packets of the router.
+        self.run_by_port(&mut answers, Origin::Own, store, view);
     }
 
     /// Seals all packets of a list, which is empty then.
