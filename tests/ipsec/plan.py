@@ -1,0 +1,61 @@
+"""Addresses of the network, and what a row of the matrix is."""
+
+import dataclasses
+import typing
+
+# Ends: "a" is Ironlane with its charon, "b" the emulated machine.
+GATEWAY = {"a": {4: "10.1.0.1", 6: "2001:db8:1::1"}, "b": {4: "10.9.0.2", 6: "2001:db8:9::2"}}
+NET = {"a": {4: "10.0.0.0/24", 6: "2001:db8::/64"}, "b": {4: "10.4.0.0/24", 6: "2001:db8:4::/64"}}
+HOST = {"a": {4: "10.0.0.2", 6: "2001:db8::2"}, "b": {4: "10.4.0.2", 6: "2001:db8:4::2"}}
+OTHER = {"a": "b", "b": "a"}
+ECHO_PORT = 7
+
+
+@dataclasses.dataclass
+class Row:
+    """One row: what both ends are configured for, and what is tried beyond the usual.
+
+    `suite` is a proposal of strongSwan; `ours` what Ironlane calls the algorithm, with the key's length.
+    """
+
+    group: str
+    suite: str
+    ours: str
+    protocol: str = "esp"
+    mode: str = "tunnel"
+    outer: int = 4
+    inner: int = 4
+    ike: int = 2
+    auth: str = "psk"
+    encap: bool = False
+    initiator: str = "a"
+    note: str = ""
+    # Lines for the connection and for the child, at both ends.
+    connection: str = ""
+    child: str = ""
+    # What is done besides (a function of the run and the row); what it returns becomes part of the note.
+    extra: typing.Optional[typing.Callable] = None
+
+    @property
+    def esn(self):
+        return self.suite.endswith("-esn")
+
+    @property
+    def name(self):
+        """What tells it from all others, for the command line and messages."""
+        parts = [self.protocol, self.suite, self.mode, f"v{self.inner}-in-v{self.outer}"]
+        parts += ["udp"] * self.encap + ["ikev1"] * (self.ike == 1) + [self.auth] * (self.auth != "psk")
+        parts += [f"by-{self.initiator}"]
+        return " ".join(parts + [self.note] * bool(self.note))
+
+    def ends(self, end):
+        """Who talks: hosts behind the gateways, or the gateways themselves."""
+        return (GATEWAY if self.mode == "transport" else HOST)[end][self.inner]
+
+
+class Failed(Exception):
+    """A row does not hold, and why."""
+
+
+class NotOffered(Exception):
+    """One of the ends cannot do what a row asks, and says so."""

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Boots the emulated machine, runs the matrix, writes the table; linux.sh sets up what it needs.
+
+usage: run.py [WORD...]     only rows whose name has all the words; then the table is not written
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import ends
+import matrix
+import swan
+import table
+from plan import Failed, NotOffered
+from row import Run, carry_out
+from wan import Wan
+
+RIG, RUN, PREFIX = os.environ["RIG"], os.environ["RUN"], os.environ["NS_PREFIX"]
+sys.path.insert(0, RIG)
+from rig import Guest  # noqa: E402
+
+PROGRAMS = ("echo.py", "guest.sh")
+TIMEOUT_S = 3000
+
+
+def boot():
+    """The emulated machine with its end of the wire in the wan's namespace."""
+    share = os.path.join(RUN, "b")
+    os.makedirs(os.path.join(share, "swanctl"))
+    for program in PROGRAMS:
+        shutil.copy(ends.Ironlane.program(program), share)
+    with open(os.path.join(share, "strongswan.conf"), "w") as file:
+        file.write(swan.daemon("/host", "/run/vici", "kernel-netlink"))
+    settings = dict(RIG_VFS=0, RIG_HUGE=0, RIG_PFS=1, RIG_MEM=768)
+    guest = Guest(timeout=TIMEOUT_S, share=share, work=os.path.join(RUN, "rig"), **settings)
+    guest.share = share
+    return guest
+
+
+def wire(guest, namespace):
+    owned = os.path.join(RUN, "owned")
+    ends.spawn(owned, "ip", "netns", "exec", namespace, sys.executable, os.path.join(RIG, "rig.py"), guest.work, "0",
+               "tap", "guest0")
+    setup = ("ip addr add 10.9.0.1/24 dev guest0; ip addr add 2001:db8:9::1/64 dev guest0 nodad; ip link set guest0 up; "
+             "ip route add 10.4.0.0/24 via 10.9.0.2; ip -6 route add 2001:db8:4::/64 via 2001:db8:9::2")
+    inside = ["ip", "netns", "exec", namespace, "sh", "-ec"]
+    there = lambda: subprocess.run(inside + ["ip link show guest0"], capture_output=True).returncode == 0
+    ends.wait_until(10, "the wire of the emulated machine", there)
+    subprocess.run(inside + [setup], check=True)
+
+
+def main(words):
+    rows = [row for row in matrix.ROWS if all(word in row.name for word in words)]
+    if not rows:
+        sys.exit(f"no row has {' and '.join(words)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    began = time.monotonic()
+    guest = boot()
+    try:
+        print(f"  the emulated machine is up after {time.monotonic() - began:.0f} s", flush=True)
+        wan = Wan(f"{PREFIX}wan", "eth0")
+        wire(guest, f"{PREFIX}wan")
+        guest.sh("bash /host/guest.sh", timeout=90)
+        ironlane = ends.Ironlane(RUN, os.environ["ROUTER"], f"{PREFIX}h0", os.environ["IRONLANE"], os.environ["PLUGIN"])
+        failed = run_rows(Run(ironlane, ends.Linux(guest), wan), rows, bool(words))
+    finally:
+        guest.close()
+    return failed
+
+
+def run_rows(run, rows, some):
+    results, failures = [], 0
+    for row in rows:
+        began = time.monotonic()
+        try:
+            linux, packets, told = carry_out(run, row)
+            results.append((row, "passed", linux, f"{packets} packets" + f"; {told}" * bool(told)))
+        except NotOffered as why:
+            results.append((row, "not offered", "", str(why)))
+        except Failed as why:
+            failures += 1
+            results.append((row, "FAILED", "", str(why)))
+            run.wan.save(os.path.join(RUN, f"failed-{failures}.pcap"))
+        _, verdict, _, text = results[-1]
+        print(f"  {verdict:11} {row.name} ({time.monotonic() - began:.1f} s): {text}", flush=True)
+    count = lambda wanted: sum(verdict == wanted for _, verdict, _, _ in results)
+    print(f"{count('passed')} passed, {count('FAILED')} failed, {count('not offered')} not offered, of {len(rows)} rows")
+    if not some:
+        table.write(results, run)
+    return min(failures, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""strongSwan's configuration for a row, for either end."""
+
+from plan import GATEWAY, HOST, NET, OTHER
+
+LOAD = ("random nonce openssl sha2 sha1 hmac kdf pem pkcs1 pkcs8 x509 pubkey constraints {kernel} socket-default vici")
+
+
+def daemon(folder, vici, kernel, settings=""):
+    """strongswan.conf, with the plugins that serve as the kernel's backend."""
+    return f"""charon {{
+    load = {LOAD.format(kernel=kernel)}
+    # A row is not to wait for the retransmissions of another one's end.
+    retransmit_timeout = 2
+    retransmit_tries = 3
+    filelog {{
+        f {{
+            path = {folder}/charon.log
+            flush_line = yes
+            knl = 2
+        }}
+    }}
+    plugins {{
+        vici {{
+            socket = unix://{vici}
+        }}
+        {settings}
+    }}
+}}
+"""
+
+
+def selectors(row, end):
+    """Traffic selectors of one end."""
+    if row.mode == "transport":
+        return "dynamic"
+    if row.mode == "beet":
+        return HOST[end][row.inner]
+    return NET[end][row.inner]
+
+
+def who(row, end):
+    if row.auth == "psk":
+        return f"auth = psk\n            id = {end}.example.org"
+    return f"auth = pubkey\n            id = {end}.example.org"
+
+
+def connection(row, end):
+    """swanctl.conf of one end."""
+    other = OTHER[end]
+    certificate = f"\n            certs = {row.auth}-{end}.pem" if row.auth != "psk" else ""
+    return f"""connections {{
+    c {{
+        version = {row.ike}
+        local_addrs = {GATEWAY[end][row.outer]}
+        remote_addrs = {GATEWAY[other][row.outer]}
+        proposals = aes128gcm16-prfsha256-ecp256, aes128-sha256-ecp256
+        encap = {"yes" if row.encap else "no"}
+        {row.connection}
+        local {{
+            {who(row, end)}{certificate}
+        }}
+        remote {{
+            {who(row, other)}
+        }}
+        children {{
+            c {{
+                {row.protocol}_proposals = {row.suite}
+                mode = {row.mode}
+                local_ts = {selectors(row, end)}
+                remote_ts = {selectors(row, other)}
+                {row.child}
+            }}
+        }}
+    }}
+}}
+secrets {{
+    ike {{
+        secret = "not a secret"
+    }}
+}}
+"""
