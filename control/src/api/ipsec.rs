@@ -202,6 +202,8 @@ mod tests {
             mode: Mode::Tunnel,
             protocol: Protocol::Esp,
             spi: Some(0xc123_4567),
+            outer: None,
+            optional: false,
         };
         model.add_policy(charon, key, of).unwrap();
         Shared::new(model, 1)

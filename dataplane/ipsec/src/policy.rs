@@ -1,5 +1,6 @@
 //! Policies: what to do with a packet.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -66,6 +67,9 @@ pub struct PolicySpec {
     pub if_id: u32,
     /// Only packets with this mark.
     pub mark: Mark,
+    /// Outer source and destination that the SA of a packet that arrived must have, as templates of XFRM
+    /// say it: the unspecified address for any. Not looked at in transport mode, where the selector says it.
+    pub outer: Option<(IpAddr, IpAddr)>,
     /// Where inner packets are routed.
     pub vrf: VrfId,
 }
@@ -80,8 +84,19 @@ impl PolicySpec {
             action,
             if_id: 0,
             mark: Mark::default(),
+            outer: None,
             vrf: VrfId::DEFAULT,
         }
+    }
+
+    /// Whether a packet that arrived by `sa` came from where the policy expects it.
+    #[inline]
+    pub fn expects(&self, sa: &SaSpec) -> bool {
+        let matches = |wanted: IpAddr, addr| wanted.is_unspecified() || wanted == addr;
+        let Some((src, dst)) = self.outer else {
+            return true;
+        };
+        sa.mode == Mode::Transport || matches(src, sa.src) && matches(dst, sa.dst)
     }
 
     /// Whether another one would decide about the same packets at the same place.
@@ -115,6 +130,11 @@ impl PolicySpec {
 /// ```
 #[inline]
 pub fn admits(policy: Option<&PolicySpec>, sa: Option<&SaSpec>) -> bool {
+    if let (Some(policy), Some(sa)) = (policy, sa)
+        && !policy.expects(sa)
+    {
+        return false;
+    }
     match (policy.map(|spec| spec.action), sa) {
         (Some(Action::Discard), _) => false,
         (None | Some(Action::Bypass), sa) => sa.is_none_or(|sa| sa.mode == Mode::Transport),

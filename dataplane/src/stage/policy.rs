@@ -248,7 +248,8 @@ fn arrived(
             let spec = sa.spec();
             let fits = spec.protocol == protocol
                 && spec.mode == mode
-                && (reqid == 0 || spec.reqid == reqid);
+                && (reqid == 0 || spec.reqid == reqid)
+                && rule.is_none_or(|rule| rule.spec().expects(spec));
             fits.then_some(()).ok_or(DropReason::PolicyMismatch)
         }
     }

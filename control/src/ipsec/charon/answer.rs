@@ -60,7 +60,9 @@ pub fn event(notice: &Notice) -> Vec<u8> {
             body.push(u8::from(*hard));
             64
         }
-        Notice::Acquire { reqid, src, dst } => {
+        Notice::Acquire {
+            reqid, src, dst, ..
+        } => {
             body.extend(reqid.to_be_bytes());
             put_selector(&mut body, src);
             put_selector(&mut body, dst);

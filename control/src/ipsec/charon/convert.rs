@@ -218,5 +218,8 @@ pub(super) fn policy_use(of: &UseOfPolicy) -> Result<PolicyUse, Refusal> {
         // A trap does not know yet which one it will be.
         protocol: of.protocol.unwrap_or(Protocol::Esp),
         spi: (of.spi != 0).then_some(of.spi),
+        // IKE's reqids are of one peer each.
+        outer: None,
+        optional: false,
     })
 }

@@ -13,7 +13,10 @@ use super::decode::decode;
 use super::frame::{Frame, FrameError};
 use super::request::Request;
 use super::{VERSION, convert};
-use crate::ipsec::model::{Model, Refusal, Source};
+use crate::ipsec::model::{Model, Notice, Refusal, Source};
+
+/// Takes what a source should hear. Called with the lock held: it may not use the [`Shared`], nor wait.
+type Ear = Box<dyn Fn(&Notice) + Send>;
 
 /// The model, with those who want to hear from it.
 ///
@@ -25,19 +28,17 @@ pub struct Shared {
     boot: u64,
 }
 
-#[derive(Debug)]
 struct State {
     model: Model,
-    /// Where frames for a source go.
+    /// Where notices for a source go.
     outlets: HashMap<Source, Outlet>,
     /// Tells connections of one source apart.
     connections: u64,
 }
 
-#[derive(Debug)]
 struct Outlet {
     connection: u64,
-    frames: mpsc::UnboundedSender<Vec<u8>>,
+    ear: Ear,
 }
 
 impl Shared {
@@ -63,18 +64,41 @@ impl Shared {
         result
     }
 
+    /// Has `ear` hear what concerns `source`, instead of who heard it before. It is called with the lock
+    /// held: it may use neither this nor wait.
+    pub fn listen(&self, source: Source, ear: impl Fn(&Notice) + Send + 'static) {
+        let mut state = self.lock();
+        state.connect(source, Box::new(ear));
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while it was held is a bug of one request; the books are checked by the next ones.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("model", &self.model)
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
+    }
+}
+
 impl State {
+    /// Gives a source an ear; the number of its connection.
+    fn connect(&mut self, source: Source, ear: Ear) -> u64 {
+        self.connections += 1;
+        let connection = self.connections;
+        self.outlets.insert(source, Outlet { connection, ear });
+        connection
+    }
+
     fn send_notices(&mut self) {
         for (source, notice) in self.model.take_notices() {
             match self.outlets.get(&source) {
-                // The connection may have ended a moment ago: after the next hello it is told again.
-                Some(outlet) => drop(outlet.frames.send(event(&notice))),
+                Some(outlet) => (outlet.ear)(&notice),
                 None => tracing::debug!("{source} is not connected, and not told of {notice:?}"),
             }
         }
@@ -220,16 +244,11 @@ impl Session {
             return Err(Refusal::Refused("a second hello".into()));
         }
         let source = Source::Charon(instance);
-        state.connections += 1;
-        let connection = state.connections;
+        let frames = self.frames.clone();
+        // The connection may have ended a moment ago: after the next hello it is told again.
+        let ear = move |notice: &Notice| drop(frames.send(event(notice)));
         // An older connection of the same charon is dead; it just does not know yet.
-        state.outlets.insert(
-            source,
-            Outlet {
-                connection,
-                frames: self.frames.clone(),
-            },
-        );
+        let connection = state.connect(source, Box::new(ear));
         state.model.begin(source);
         self.source = Some((source, connection));
         tracing::info!("charon is connected: {who}");

@@ -55,16 +55,17 @@ impl Model {
                 }
             }
             Event::Acquire { policy, flow } => {
-                let found = self
-                    .policies
-                    .key_of(policy)
-                    .and_then(|key| self.policies.get(&key)?.in_force(&key));
-                let Some((of, source)) = found else {
+                let found = self.policies.key_of(policy).and_then(|key| {
+                    let (of, source) = self.policies.get(&key)?.in_force(&key)?;
+                    Some((key, of, source))
+                });
+                let Some((policy, of, source)) = found else {
                     return;
                 };
                 let ports = flow.ports.unzip();
                 let side = |addr, port| TrafficSelector::of_packet(addr, flow.proto, port);
                 let notice = Notice::Acquire {
+                    policy,
                     reqid: of.reqid,
                     src: side(flow.src, ports.0),
                     dst: side(flow.dst, ports.1),

@@ -13,12 +13,15 @@ use super::TrafficSelector;
 pub enum Source {
     /// A run of charon, by the number that its plugin chose.
     Charon(u64),
+    /// The kernel, which others told.
+    Kernel,
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Charon(_) => f.write_str("charon"),
+            Self::Kernel => f.write_str("kernel"),
         }
     }
 }
@@ -167,6 +170,12 @@ pub struct PolicyUse {
     pub protocol: Protocol,
     /// SPI of the SA that it is installed for; `None` for any of the reqid.
     pub spi: Option<u32>,
+    /// Outer source and destination of the SAs, the unspecified address for any; `None` where the reqid
+    /// says it all. With them SAs must be as XFRM wants them: of this mode and of the policy's XFRM
+    /// interface, too.
+    pub outer: Option<(IpAddr, IpAddr)>,
+    /// Whether an inbound packet may also come in clear.
+    pub optional: bool,
 }
 
 /// Something that a source should act upon.
@@ -181,6 +190,8 @@ pub enum Notice {
     },
     /// A packet found no SA.
     Acquire {
+        /// The policy.
+        policy: PolicyKey,
         /// Request id of its policy.
         reqid: u32,
         /// Source of the packet.

@@ -1,6 +1,7 @@
 //! Policies: their uses, which of them is in force, and which SA it sends by.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ironlane_fib::VrfId;
@@ -22,6 +23,7 @@ pub(super) struct Use {
 #[derive(Debug, Clone)]
 struct Installed {
     action: Action,
+    outer: Option<(IpAddr, IpAddr)>,
     priority: u32,
     /// One for each pair of prefixes.
     ids: Vec<PolicyId>,
@@ -122,15 +124,17 @@ fn action(key: &PolicyKey, of: &PolicyUse) -> Action {
     match of.verdict {
         Verdict::Bypass => Action::Bypass,
         Verdict::Discard => Action::Discard,
-        // IKE's exception for what is forwarded into a tunnel has a use without SA.
-        Verdict::Protect if key.direction == PolicyDirection::Fwd && of.reqid == 0 => {
+        // charon's exception for what is forwarded into a tunnel has a use without SA.
+        Verdict::Protect
+            if key.direction == PolicyDirection::Fwd && of.reqid == 0 && of.outer.is_none() =>
+        {
             Action::Bypass
         }
         Verdict::Protect => Action::Protect {
             reqid: of.reqid,
             protocol: of.protocol,
             mode: of.mode,
-            optional: false,
+            optional: of.optional,
         },
     }
 }
@@ -279,17 +283,15 @@ impl Model {
             return Ok(());
         };
         let old = entry.installed.clone();
-        let wanted = entry
-            .in_force(key)
-            .map(|(of, _)| (action(key, &of), priority(key, &of)));
-        let new = match (wanted, &old) {
-            (Some((action, base)), Some(old))
-                if (action, base) == (old.action, old.priority >> 1) =>
+        let new = match (entry.in_force(key), &old) {
+            (Some((of, _)), Some(old))
+                if (action(key, &of), of.outer, priority(key, &of))
+                    == (old.action, old.outer, old.priority >> 1) =>
             {
                 self.bind(key);
                 return Ok(());
             }
-            (Some((action, base)), old) => Some(self.install(key, action, base, old.as_ref())?),
+            (Some((of, _)), old) => Some(self.install(key, &of, old.as_ref())?),
             (None, _) => None,
         };
         if let Some(entry) = self.policies.by_key.get_mut(key) {
@@ -304,14 +306,15 @@ impl Model {
     fn install(
         &mut self,
         key: &PolicyKey,
-        action: Action,
-        base: u32,
+        of: &PolicyUse,
         old: Option<&Installed>,
     ) -> Result<Installed, Refusal> {
+        let (action, base) = (action(key, of), priority(key, of));
         let odd = old.is_some_and(|old| old.priority == base << 1);
         let priority = base << 1 | u32::from(odd);
         let mut new = Installed {
             action,
+            outer: of.outer,
             priority,
             ids: Vec::new(),
         };
@@ -323,6 +326,7 @@ impl Model {
                 action,
                 if_id: key.if_id,
                 mark: key.mark,
+                outer: of.outer,
                 vrf: VrfId::DEFAULT,
             });
             match added {
@@ -351,7 +355,7 @@ impl Model {
     /// The SA that an outbound policy sends by while `of` is in force.
     pub(super) fn sa_of(&self, key: &PolicyKey, of: &PolicyUse) -> Option<SaId> {
         let protects = key.direction == PolicyDirection::Out && of.verdict == Verdict::Protect;
-        protects.then(|| self.sas.outbound(of.reqid, of.protocol, of.spi))?
+        protects.then(|| self.sas.outbound(of, key.if_id))?
     }
 
     /// Binds an outbound policy to the SA that it should send by now.

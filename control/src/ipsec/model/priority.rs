@@ -57,6 +57,8 @@ mod tests {
             mode: Mode::Tunnel,
             protocol: Protocol::Esp,
             spi: None,
+            outer: None,
+            optional: false,
         }
     }
 

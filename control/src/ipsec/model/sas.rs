@@ -1,11 +1,12 @@
 //! SAs: their books, and what is done with them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::time::Instant;
 
-use ironlane_ipsec::{Direction, Protocol, SaId, SaSpec};
+use ironlane_ipsec::{Direction, SaId, SaSpec, SaStats};
 
-use super::{Model, NewSa, Notice, Refusal, SaChange, SaKey, SaUse, Source};
+use super::{Model, NewSa, Notice, PolicyUse, Refusal, SaChange, SaKey, SaUse, Source};
 
 /// An SA that is in the data plane.
 #[derive(Debug)]
@@ -61,19 +62,21 @@ impl Sas {
         self.by_key.iter()
     }
 
-    /// The outbound SA of `reqid` with this SPI; the newest one without an SPI, or where it is gone.
-    pub(super) fn outbound(
-        &self,
-        reqid: u32,
-        protocol: Protocol,
-        spi: Option<u32>,
-    ) -> Option<SaId> {
-        let all = self.outbound.get(&reqid)?;
-        let mut fitting = all.iter().rev().filter(|key| key.protocol == protocol);
-        let named = all
-            .iter()
-            .rev()
-            .find(|key| key.protocol == protocol && Some(key.spi) == spi);
+    /// The outbound SA for a use: that with its SPI; the newest one without an SPI, or where it is gone.
+    pub(super) fn outbound(&self, of: &PolicyUse, if_id: u32) -> Option<SaId> {
+        let is_wanted = |key: &SaKey| {
+            let spec = &self.by_key[key].spec;
+            let matches = |wanted: IpAddr, addr| wanted.is_unspecified() || wanted == addr;
+            key.protocol == of.protocol
+                && of.outer.is_none_or(|(src, dst)| {
+                    (spec.mode, spec.if_id) == (of.mode, if_id)
+                        && matches(src, spec.src)
+                        && matches(dst, spec.dst)
+                })
+        };
+        let all = self.outbound.get(&of.reqid)?;
+        let mut fitting = all.iter().rev().filter(|key| is_wanted(key));
+        let named = fitting.clone().find(|key| Some(key.spi) == of.spi);
         named
             .or_else(|| fitting.next())
             .map(|key| self.by_key[key].id)
@@ -261,6 +264,12 @@ impl Model {
             packets: stats.packets,
             idle: self.idle(stats.last_use_s),
         })
+    }
+
+    /// An SA with all of its figures, if there is one.
+    pub fn sa_stats(&self, key: &SaKey) -> Option<(&SaSpec, SaStats)> {
+        let entry = self.sas.get(key)?;
+        Some((&entry.spec, self.dataplane.sa_stats(entry.id)?))
     }
 
     /// Deletes an SA, or gives its SPI back if there is only a reservation.

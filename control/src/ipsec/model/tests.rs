@@ -130,6 +130,8 @@ fn protect(spi: Option<u32>) -> PolicyUse {
         mode: Mode::Tunnel,
         protocol: Protocol::Esp,
         spi,
+        outer: None,
+        optional: false,
     }
 }
 
@@ -222,6 +224,7 @@ fn events_of_lcores_become_notices() {
     );
 
     b.model.add_policy(CHARON, out, protect(None)).unwrap();
+    let policy_key = b.model.policies()[0].key;
     let policy = b.model.policies()[0].ids[0];
     let (src, dst) = ("10.1.0.9".parse().unwrap(), "10.2.0.9".parse().unwrap());
     let flow = Flow {
@@ -233,6 +236,7 @@ fn events_of_lcores_become_notices() {
     events.events().push(Event::Acquire { policy, flow });
     let side = |addr, port| TrafficSelector::of_packet(addr, 6, Some(port));
     let acquire = Notice::Acquire {
+        policy: policy_key,
         reqid: 7,
         src: side(src, 4000),
         dst: side(dst, 443),
@@ -421,4 +425,39 @@ fn an_sa_whose_time_is_over_is_not_installed_again() {
     ));
     assert_eq!(b.notices(), [Notice::Expire { key, hard: true }]);
     assert!(!b.ipsec.has_sas());
+}
+
+#[test]
+fn an_outer_address_tells_apart_what_a_reqid_does_not() {
+    let mut b = bench();
+    let to = |spi, peer: &str| {
+        let mut new = sa(Direction::Out, spi);
+        (new.spec.reqid, new.spec.dst) = (0, peer.parse().unwrap());
+        new
+    };
+    b.add_sa(to(1000, "198.51.100.1"));
+    b.add_sa(to(1001, "198.51.100.2"));
+    let any = "0.0.0.0".parse().unwrap();
+    let use_of = |peer: &str| PolicyUse {
+        reqid: 0,
+        outer: Some((any, peer.parse().unwrap())),
+        ..protect(None)
+    };
+    let out = policy(PolicyDirection::Out);
+    let spi_of = |b: &Bench| {
+        let bound = b.model.policies()[0].sa;
+        let sas = b.model.sas(b.now);
+        let sa = sas.iter().find(|sa| Some(sa.id) == bound);
+        sa.map(|sa| sa.key.spi)
+    };
+    let old = use_of("198.51.100.1");
+    b.model.add_policy(CHARON, out, old).unwrap();
+    assert_eq!(spi_of(&b), Some(1000));
+    let new = use_of("198.51.100.2");
+    b.model.add_policy(CHARON, out, new).unwrap();
+    b.model.del_policy(CHARON, &out, &old).unwrap();
+    assert_eq!(spi_of(&b), Some(1001), "the template was changed");
+    let nobody = use_of("198.51.100.3");
+    b.model.add_policy(CHARON, out, nobody).unwrap();
+    assert_eq!(spi_of(&b), None);
 }
