@@ -141,3 +141,62 @@ fn every_path_finds_ip6_routes() {
         check(128, routes, 16);
     }
 }
+
+/// A lookup need not look at parts of a sparse root to which nothing was written: those are told apart by
+/// nine bits of the address, behind 2000::/3 for IPv6.
+#[test]
+fn every_path_finds_a_route_in_any_part_of_a_sparse_root() {
+    let domain = Domain::new();
+    let tables = Arc::new(Tables::new(&domain));
+    let mut writer = Writer::new(Arc::clone(&tables), Arc::clone(&domain));
+    let mut hop = || writer.add_nexthop(Adjacency::simple(AdjacencyKind::Local).into());
+    let (default, hop) = (hop().expect("room"), hop().expect("room"));
+    let mut reader = Domain::register(&domain).expect("room");
+    let mut told = Vec::new();
+    for part in [0u32, 31, 32, 255, 256, 480, 511] {
+        told.push(part);
+        let last = (part << 23) | 0x7f_ff00;
+        let v4 = Ipv4Net::new_assert(last.into(), 24);
+        let v6 = Ipv6Net::new_assert((1 << 125 | u128::from(last) << 93).into(), 27);
+        for prefix in [v4.into(), v6.into()] {
+            writer.insert(VrfId::DEFAULT, prefix, hop).expect("room");
+        }
+        for default_now in [NexthopIndex::NONE, default] {
+            if default_now == default {
+                for prefix in ["0.0.0.0/0", "::/0"] {
+                    let prefix = prefix.parse().expect("a prefix");
+                    writer
+                        .insert(VrfId::DEFAULT, prefix, default)
+                        .expect("room");
+                }
+            }
+            let ends = (0..512u32).flat_map(|part| [part << 23, (part << 23) | 0x7f_ffff]);
+            let of4: Vec<u32> = ends.collect();
+            let of6: Vec<u128> = of4
+                .iter()
+                .map(|&a| 1 << 125 | u128::from(a) << 93)
+                .collect();
+            let expected: Vec<NexthopIndex> = of4
+                .iter()
+                .map(|a| match told.contains(&(a >> 23)) && a & 1 != 0 {
+                    true => hop,
+                    false => default_now,
+                })
+                .collect();
+            let guard = reader.read();
+            for path in available() {
+                let mut found = vec![NexthopIndex::NONE; of4.len()];
+                let fib = tables.ip4(&guard, VrfId::DEFAULT);
+                fib.lookup_bulk_by(path, &guard, &of4, &mut found);
+                assert_eq!(found, expected, "{path}, IPv4, {told:?}");
+                let fib = tables.ip6(&guard, VrfId::DEFAULT);
+                fib.lookup_bulk_by(path, &guard, &of6, &mut found);
+                assert_eq!(found, expected, "{path}, IPv6, {told:?}");
+            }
+        }
+        for prefix in ["0.0.0.0/0", "::/0"] {
+            let prefix = prefix.parse().expect("a prefix");
+            writer.remove(VrfId::DEFAULT, prefix);
+        }
+    }
+}

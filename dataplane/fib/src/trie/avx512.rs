@@ -7,10 +7,10 @@ use std::arch::x86_64::*;
 
 use super::arena::Arena;
 use super::bulk::{Lanes, WINDOW};
-use super::gather::{gather_heads, gather_words, gather_words_8, gather_words_8_into};
+use super::gather::{gather_heads, gather_words, gather_words_8, row};
 use super::lookup::one;
 use super::root::Root;
-use super::word::{CHILD, GUARD, LEAF, UNIT};
+use super::word::{CHILD, GUARD, LEAF};
 use crate::NexthopIndex;
 
 /// Does something for each register. Written out, since registers have no number at run time: a
@@ -41,7 +41,7 @@ const MANY_FLAT: usize = 2;
 /// Called under a guard that protects the tables to which root and arena belong; at most 64
 /// addresses, as many answers; the CPU has what
 /// [`LookupPath::Avx512`](super::LookupPath::Avx512) names.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,avx512vbmi2")]
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
 pub(super) unsafe fn ip4(
     root: &Root,
@@ -77,7 +77,7 @@ pub(super) unsafe fn ip4(
 ///
 /// # Safety
 /// As of [`ip4`].
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,avx512vbmi2")]
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
 pub(super) unsafe fn ip6(
     root: &Root,
@@ -97,7 +97,7 @@ pub(super) unsafe fn ip6(
 /// # Safety
 /// As of [`ip6`], and `FLAT` says whether the blocks are.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,avx512vbmi2")]
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
 unsafe fn ip6_any<const FLAT: bool>(
     root: &Root,
@@ -133,7 +133,7 @@ unsafe fn ip6_any<const FLAT: bool>(
 /// # Safety
 /// As of [`ip4`], and there are `16 * N` addresses.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,avx512vbmi2")]
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
 unsafe fn ip4_lanes<const N: usize>(
     root: &Root,
@@ -147,6 +147,8 @@ unsafe fn ip4_lanes<const N: usize>(
     let below = _mm_cvtsi32_si128(32 - bits as i32);
     let above = _mm_cvtsi32_si128(bits as i32);
     let default = _mm512_set1_epi32(root.default().raw() as i32);
+    // SAFETY: sixteen words of bits.
+    let regions = unsafe { row(root.regions()) };
     let mut words = [_mm512_setzero_si512(); N];
     let mut keys = [_mm512_setzero_si512(); N];
     let mut live = [0u16; N];
@@ -155,8 +157,10 @@ unsafe fn ip4_lanes<const N: usize>(
         // SAFETY: there are `16 * N` addresses.
         let address = unsafe { _mm512_loadu_epi32(source.wrapping_add(16 * n)) };
         let place = _mm512_srl_epi32(address, below);
+        let marks = marks_of(regions, _mm512_srli_epi32::<23>(address));
+        let written = _mm512_test_epi32_mask(marks, _mm512_set1_epi32(1));
         // SAFETY: places of the root, as of `Root::enter`.
-        words[n] = unsafe { gather_words(_mm512_setzero_si512(), u16::MAX, place, root.base()) };
+        words[n] = unsafe { gather_words(_mm512_setzero_si512(), written, place, root.base()) };
         let unwritten = _mm512_testn_epi32_mask(words[n], words[n]);
         words[n] = _mm512_mask_mov_epi32(words[n], unwritten, default);
         keys[n] = _mm512_sll_epi32(address, above);
@@ -166,7 +170,8 @@ unsafe fn ip4_lanes<const N: usize>(
     while any != 0 {
         any = 0;
         registers!(n < N, {
-            let unit = _mm512_and_si512(words[n], _mm512_set1_epi32(UNIT as i32));
+            // Twice the unit: the bit that says "block" is shifted out.
+            let unit = _mm512_add_epi32(words[n], words[n]);
             // SAFETY: the lanes of the mask lead to blocks, loaded under the guard of our contract.
             let (low, high) = unsafe {
                 (
@@ -187,7 +192,7 @@ unsafe fn ip4_lanes<const N: usize>(
                 _mm512_cvtepi64_epi32(high),
             );
             // The head is as long as two words; the first run is counted as 1.
-            let place = _mm512_add_epi32(_mm512_add_epi32(unit, unit), count);
+            let place = _mm512_add_epi32(unit, count);
             // SAFETY: a word for each run, in the same blocks; offset by one word.
             words[n] = unsafe {
                 gather_words(
@@ -212,7 +217,7 @@ unsafe fn ip4_lanes<const N: usize>(
 /// # Safety
 /// As of [`ip6_any`], and there are `8 * N` addresses.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,avx512vbmi2")]
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
 unsafe fn ip6_lanes<const N: usize, const FLAT: bool>(
     root: &Root,
@@ -224,15 +229,17 @@ unsafe fn ip6_lanes<const N: usize, const FLAT: bool>(
     let source = addresses.as_ptr().cast::<i64>();
     let shape = root.shape();
     // Where the first three bits say so, the root has resolved more bits, in its second part.
-    let main_top = _mm512_set1_epi64(if shape.main_bits == 0 { -1 } else { 1 });
+    let main_top = _mm256_set1_epi32(if shape.main_bits == 0 { -1 } else { 1 });
     let main_above = _mm512_set1_epi64(i64::from(shape.main_bits));
-    let main_below = _mm_cvtsi32_si128(67 - shape.main_bits as i32);
-    let main_first = _mm512_set1_epi64(1 << shape.bits);
+    let main_below = _mm_cvtsi32_si128(35 - shape.main_bits as i32);
+    let main_first = _mm256_set1_epi32(1 << shape.bits);
     let above = _mm512_set1_epi64(i64::from(shape.bits));
-    let below = _mm_cvtsi32_si128(64 - shape.bits as i32);
+    let below = _mm_cvtsi32_si128(32 - shape.bits as i32);
     // Words that lead to branching blocks are below these, as signed numbers.
     let guards = _mm256_set1_epi32((CHILD | GUARD) as i32);
     let default = _mm256_set1_epi32(root.default().raw() as i32);
+    // SAFETY: sixteen words of bits.
+    let regions = unsafe { row(root.regions()) };
     let mut words = [_mm256_setzero_si256(); N];
     let mut keys = [_mm512_setzero_si512(); N];
     let mut live = [0u8; N];
@@ -240,16 +247,23 @@ unsafe fn ip6_lanes<const N: usize, const FLAT: bool>(
     registers!(n < N, {
         // SAFETY: there are `8 * N` addresses.
         let (high, low) = unsafe { load(source, n) };
-        let main = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<61>(high), main_top);
-        let main_place = _mm512_srl_epi64(_mm512_slli_epi64::<3>(high), main_below);
-        let place = _mm512_srl_epi64(high, below);
-        let place = _mm512_mask_add_epi64(place, main, main_place, main_first);
+        let top = _mm512_cvtepi64_epi32(_mm512_srli_epi64::<32>(high));
+        let main = _mm256_cmpeq_epi32_mask(_mm256_srli_epi32::<29>(top), main_top);
+        let main_place = _mm256_srl_epi32(_mm256_slli_epi32::<3>(top), main_below);
+        let place = _mm256_srl_epi32(top, below);
+        let place = _mm256_mask_add_epi32(place, main, main_place, main_first);
         let bits = _mm512_mask_mov_epi64(above, main, main_above);
+        let marks = marks_of(
+            regions,
+            _mm512_castsi256_si512(_mm256_srli_epi32::<20>(top)),
+        );
+        let marks = _mm512_castsi512_si256(marks);
+        let idle = _mm256_mask_testn_epi32_mask(main, marks, _mm256_set1_epi32(1));
         // SAFETY: places of the root, as of `Root::enter`.
-        words[n] = unsafe { gather_words_8(_mm512_cvtepi64_epi32(place), root.base()) };
+        words[n] = unsafe { gather_words_8(_mm256_setzero_si256(), !idle, place, root.base()) };
         let unwritten = _mm256_testn_epi32_mask(words[n], words[n]) & main;
         words[n] = _mm256_mask_mov_epi32(words[n], unwritten, default);
-        keys[n] = behind(high, low, bits);
+        keys[n] = _mm512_shldv_epi64(high, low, bits);
         live[n] = _mm256_cmplt_epi32_mask(words[n], guards);
         lanes |= u64::from(live[n]) << (8 * n);
     });
@@ -261,7 +275,8 @@ unsafe fn ip6_lanes<const N: usize, const FLAT: bool>(
             registers!(n < N, {
                 // SAFETY: as above.
                 let (high, low) = unsafe { load(source, n) };
-                let main = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<61>(high), main_top);
+                let top = _mm512_cvtepi64_epi32(_mm512_srli_epi64::<32>(high));
+                let main = _mm256_cmpeq_epi32_mask(_mm256_srli_epi32::<29>(top), main_top);
                 let bits = _mm512_mask_mov_epi64(above, main, main_above);
                 let bits = _mm512_add_epi64(bits, _mm512_set1_epi64(6 * i64::from(level)));
                 keys[n] = behind(high, low, bits);
@@ -271,34 +286,37 @@ unsafe fn ip6_lanes<const N: usize, const FLAT: bool>(
         lanes = 0;
         registers!(n < N, {
             if live[n] != 0 {
-                let unit = _mm256_and_si256(words[n], _mm256_set1_epi32(UNIT as i32));
+                // Twice the unit: the bit that says "block" is shifted out.
+                let unit = _mm256_add_epi32(words[n], words[n]);
                 let slot = _mm512_srli_epi64::<58>(keys[n]);
                 keys[n] = _mm512_slli_epi64::<6>(keys[n]);
-                let count = if FLAT {
-                    _mm512_add_epi64(slot, _mm512_set1_epi64(1))
+                // The head is as long as two words; the first run is counted as 1.
+                let words_at = arena.base().cast::<u32>();
+                let (count, base) = if FLAT {
+                    (slot, words_at.wrapping_add(2))
                 } else {
                     // SAFETY: the lanes of the mask lead to blocks, loaded under the guard of our
                     // contract.
                     let head = unsafe { gather_heads(live[n], unit, arena.base()) };
                     // Of the bits that begin runs those up to the slot, counted.
                     let shift = _mm512_sub_epi64(_mm512_set1_epi64(63), slot);
-                    _mm512_popcnt_epi64(_mm512_sllv_epi64(head, shift))
+                    let count = _mm512_popcnt_epi64(_mm512_sllv_epi64(head, shift));
+                    (count, words_at.wrapping_add(1))
                 };
-                // The head is as long as two words; the first run is counted as 1.
-                let count = _mm512_cvtepi64_epi32(count);
-                let place = _mm256_add_epi32(_mm256_add_epi32(unit, unit), count);
-                let base = arena.base().cast::<u32>().wrapping_add(1);
-                // SAFETY: a word for each run, in the same blocks; offset by one word.
-                words[n] = unsafe { gather_words_8_into(words[n], live[n], place, base) };
+                let place = _mm256_add_epi32(unit, _mm512_cvtepi64_epi32(count));
+                // SAFETY: a word for each run, in the same blocks; offset by what is before it.
+                words[n] = unsafe { gather_words_8(words[n], live[n], place, base) };
                 live[n] = _mm256_cmplt_epi32_mask(words[n], guards);
                 lanes |= u64::from(live[n]) << (8 * n);
             }
         });
     }
     if lanes != 0 {
-        let mut rest = Lanes::new(level);
-        rest.take(lanes);
-        let (to_words, to_keys) = rest.places();
+        let mut rest = Lanes::new(level, lanes.count_ones() as usize);
+        let (to_words, to_keys, to_live) = rest.places();
+        let live = _mm512_maskz_compress_epi8(lanes, numbers());
+        // SAFETY: there are 64 places.
+        unsafe { _mm512_storeu_epi8(to_live, live) };
         registers!(n < N, {
             // SAFETY: there are as many places as lanes, and more.
             unsafe {
@@ -327,6 +345,33 @@ unsafe fn ip6_lanes<const N: usize, const FLAT: bool>(
         // SAFETY: under the guard of our contract.
         answers[lane] = unsafe { one(root, arena, addresses[lane]) };
     }
+}
+
+/// 0 to 63.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn numbers() -> __m512i {
+    const NUMBERS: [u8; 64] = {
+        let mut numbers = [0; 64];
+        let mut n = 0;
+        while n < 64 {
+            numbers[n] = n as u8;
+            n += 1;
+        }
+        numbers
+    };
+    // SAFETY: 64 bytes.
+    unsafe { _mm512_loadu_si512(NUMBERS.as_ptr().cast()) }
+}
+
+/// Whether something was written to the regions whose numbers the low nine bits of lanes are: the
+/// lowest bit says so.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn marks_of(regions: __m512i, region: __m512i) -> __m512i {
+    // The table is asked by four bits, and the rotation by five, whatever is above them.
+    let bits = _mm512_permutexvar_epi32(_mm512_srli_epi32::<5>(region), regions);
+    _mm512_rorv_epi32(bits, region)
 }
 
 /// Eight addresses, those from number `8 * n` on: their upper and lower halves.

@@ -32,7 +32,7 @@ pub enum LookupPath {
     Plain,
     /// Counts bits and shifts with an instruction each: POPCNT, BMI1, BMI2 (x86-64-v3).
     Bmi2,
-    /// Eight or sixteen addresses at a time: AVX-512 F, BW, DQ, VL, VPOPCNTDQ.
+    /// Eight or sixteen addresses at a time: AVX-512 F, BW, DQ, VL, VPOPCNTDQ, VBMI2.
     Avx512,
 }
 
@@ -66,6 +66,7 @@ impl LookupPath {
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vpopcntdq")
+                    && is_x86_feature_detected!("avx512vbmi2")
             }
         }
         #[cfg(not(all(target_arch = "x86_64", not(any(loom, miri)))))]
@@ -155,7 +156,7 @@ unsafe fn plain<K: Address>(
     addresses: &[K],
     answers: &mut [NexthopIndex],
 ) {
-    let mut lanes = Lanes::new(0);
+    let mut lanes = Lanes::new(0, 0);
     for (lane, &address) in addresses.iter().enumerate() {
         let (word, bits) = root.enter(address);
         lanes.words[lane % LANES] = word;
@@ -188,36 +189,27 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
+    /// Lanes so many levels below the root, `count` of them live.
     #[inline(always)]
-    pub(super) fn new(level: u32) -> Self {
+    pub(super) fn new(level: u32, count: usize) -> Self {
         Self {
             words: [Word::NONE; LANES],
             keys: [0; LANES],
             live: [0; LANES],
-            count: 0,
+            count,
             level,
         }
     }
 
-    /// Where the words and keys of 64 lanes are to be written.
+    /// Where the words and keys of 64 lanes are to be written, and which are live.
     #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
     #[inline(always)]
-    pub(super) fn places(&mut self) -> (*mut i32, *mut i64) {
+    pub(super) fn places(&mut self) -> (*mut i32, *mut i64, *mut i8) {
         (
             self.words.as_mut_ptr().cast(),
             self.keys.as_mut_ptr().cast(),
+            self.live.as_mut_ptr().cast(),
         )
-    }
-
-    /// Says which lanes are live.
-    #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
-    #[inline(always)]
-    pub(super) fn take(&mut self, mut lanes: u64) {
-        while lanes != 0 {
-            self.live[self.count % LANES] = lanes.trailing_zeros() as u8;
-            self.count += 1;
-            lanes &= lanes - 1;
-        }
     }
 
     /// Takes all live lanes down to where they end. Lanes that end at a block that compares keep

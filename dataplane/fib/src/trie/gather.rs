@@ -7,7 +7,27 @@
 #![allow(unsafe_code)] // loads from places that are numbers
 
 use std::arch::asm;
-use std::arch::x86_64::{__m256i, __m512i, _mm256_setzero_si256, _mm512_setzero_si512};
+use std::arch::x86_64::{__m256i, __m512i, _mm512_setzero_si512};
+
+/// Sixteen words, one behind the other.
+///
+/// # Safety
+/// `base` leads to sixteen words that are aligned to 64 bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn row(base: *const u32) -> __m512i {
+    let mut words = _mm512_setzero_si512();
+    // SAFETY: by our contract; each word is aligned within the row, and so atomic by itself.
+    unsafe {
+        asm!(
+            "vmovdqa64 {words}, [{base}]",
+            words = inout(zmm_reg) words,
+            base = in(reg) base,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    words
+}
 
 /// Sixteen words; where the mask is 0, what was there.
 ///
@@ -42,7 +62,7 @@ pub(super) unsafe fn gather_words(
 /// As of [`gather_words`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl")]
-pub(super) unsafe fn gather_words_8_into(
+pub(super) unsafe fn gather_words_8(
     old: __m256i,
     lanes: u8,
     place: __m256i,
@@ -63,21 +83,10 @@ pub(super) unsafe fn gather_words_8_into(
     words
 }
 
-/// Eight words.
-///
-/// # Safety
-/// As of [`gather_words`].
-#[inline]
-#[target_feature(enable = "avx512f,avx512vl")]
-pub(super) unsafe fn gather_words_8(place: __m256i, base: *const u32) -> __m256i {
-    // SAFETY: by our contract.
-    unsafe { gather_words_8_into(_mm256_setzero_si256(), u8::MAX, place, base) }
-}
-
 /// Eight heads; 0 where the mask is.
 ///
 /// # Safety
-/// The lanes of the mask are units of blocks, and `base` is their arena's.
+/// The lanes of the mask are twice the units of blocks, and `base` is their arena's.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn gather_heads(lanes: u8, unit: __m256i, base: *const u8) -> __m512i {
@@ -85,7 +94,7 @@ pub(super) unsafe fn gather_heads(lanes: u8, unit: __m256i, base: *const u8) -> 
     // SAFETY: by our contract; aligned, and so atomic one by one (see the top).
     unsafe {
         asm!(
-            "vpgatherdq {heads}{{{lanes}}}, [{base} + {unit}*8]",
+            "vpgatherdq {heads}{{{lanes}}}, [{base} + {unit}*4]",
             heads = inout(zmm_reg) heads,
             lanes = inout(kreg) u16::from(lanes) => _,
             base = in(reg) base,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::hash::Hash;
 
+use super::words::REGION_BITS;
+
 /// How many bits a node resolves. loom and miri get a small tree.
 #[cfg(not(any(loom, miri)))]
 pub(super) const NODE_BITS: u32 = 6;
@@ -36,6 +38,16 @@ impl Shape {
             bits => 1 << (bits - 3),
         };
         (1 << self.bits) + main
+    }
+
+    /// The region of a slot; `None` where regions are not told.
+    pub(super) fn region(self, slot: usize) -> Option<usize> {
+        let (first, bits) = match self.main_bits {
+            0 => (0, self.bits),
+            bits => (1 << self.bits, bits - 3),
+        };
+        let place = slot.checked_sub(first)?;
+        Some(place >> bits.saturating_sub(REGION_BITS))
     }
 }
 

@@ -13,7 +13,7 @@ use ironlane_rcu::primitive::{Arc, Ordering};
 
 use super::key::{Address, Shape};
 use super::word::Word;
-use super::words::{Marks, PAGE, PAGE_BYTES, Words};
+use super::words::{Marks, PAGE, PAGE_BYTES, Regions, Words};
 
 /// The words of a root, shared by what readers have published and the writer.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub(super) struct Root {
     default: Word,
     words: Arc<Words>,
     marks: Arc<Marks>,
+    /// Of the same, by region; all of them if the root is not sparse.
+    regions: Arc<Regions>,
 }
 
 impl Root {
@@ -34,6 +36,7 @@ impl Root {
             default: default.written(),
             words: Arc::new(Words::new(shape.slots(), shape.sparse)),
             marks: Arc::new(Marks::new(shape.slots())),
+            regions: Arc::new(Regions::new(!shape.sparse)),
         }
     }
 
@@ -80,6 +83,14 @@ impl Root {
     #[cfg_attr(any(loom, miri), expect(dead_code))]
     pub(super) fn base(&self) -> *const u32 {
         self.words.as_ptr().cast()
+    }
+
+    /// Which regions were written to: 512 bits. Those of IPv4 are told by the first nine bits of an
+    /// address, those of IPv6 by the nine behind 2000::/3; of other addresses none is told.
+    #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+    #[inline(always)]
+    pub(super) fn regions(&self) -> *const u32 {
+        self.regions.base()
     }
 
     /// The word for an address, and how many bits were resolved.
@@ -132,6 +143,9 @@ impl Root {
                     continue;
                 }
                 self.marks.set(page.start);
+                if let Some(region) = self.shape.region(page.start) {
+                    self.regions.set(region);
+                }
             }
             for slot in &self.words[page] {
                 // Relaxed: nobody but us writes here.

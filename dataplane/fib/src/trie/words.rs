@@ -57,6 +57,39 @@ impl Marks {
     }
 }
 
+/// By how many bits of an address a root is cut into regions.
+pub(super) const REGION_BITS: u32 = 9;
+
+/// Which regions of a root were written to: a bit for each, all of them one register of a CPU. Who
+/// finds no bit need not look at the words, each of which may be in a page of its own. The writer sets a
+/// bit before it writes there.
+#[repr(align(64))]
+pub(super) struct Regions([AtomicU32; 1 << (REGION_BITS - 5)]);
+
+impl Regions {
+    /// No region, or all of them.
+    pub(super) fn new(all: bool) -> Self {
+        let word = if all { u32::MAX } else { 0 };
+        Self(std::array::from_fn(|_| AtomicU32::new(word)))
+    }
+
+    /// Says that a region was written to; the writer's.
+    pub(super) fn set(&self, region: usize) {
+        let word = &self.0[region / 32];
+        // Relaxed: nobody but us writes here. Release pairs with the loads of readers, which are in
+        // order: who has seen a word of the region, or what came after, sees the bit.
+        let before = word.load(Ordering::Relaxed);
+        word.store(before | 1 << (region % 32), Ordering::Release);
+    }
+
+    /// The bits, as the first 32 of them.
+    #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+    #[inline(always)]
+    pub(super) fn base(&self) -> *const u32 {
+        self.0.as_ptr().cast()
+    }
+}
+
 #[cfg(not(any(loom, miri)))]
 mod memory {
     use std::ops::Deref;
