@@ -223,6 +223,12 @@ impl Outcome {
         self
     }
 
+    /// Fragments may have come together, or wait; the identity of the counters holds all the same.
+    pub fn with_fragments(&self) -> &Self {
+        self.joined(self.counts.ports().joined)
+            .held(self.counts.fragments_held())
+    }
+
     /// All events not yet claimed, now claimed, for tests that judge them by a table. Drops
     /// come as counts by port and reason, and must be claimed by the caller.
     pub fn take_events(&self) -> (Vec<Event>, Vec<(String, DropReason, u64)>) {

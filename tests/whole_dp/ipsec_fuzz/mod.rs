@@ -148,7 +148,7 @@ impl Fuzz {
         if self.handoffs {
             out.with_handoffs();
         }
-        out.nothing_else();
+        out.with_fragments().nothing_else();
     }
 
     /// What is in a packet that left by p1, which must be protected if it is for what is behind a peer.
