@@ -31,9 +31,8 @@ macro_rules! registers {
 }
 
 /// With more live lanes than this in a register of eight, on average, it pays to take all of
-/// them a level down at once; and the same where blocks are flat.
+/// them a level down at once.
 const MANY: usize = 5;
-const MANY_FLAT: usize = 2;
 
 /// Looks up IPv4 addresses.
 ///
@@ -268,8 +267,7 @@ unsafe fn ip6_lanes<const N: usize, const FLAT: bool>(
         lanes |= u64::from(live[n]) << (8 * n);
     });
     let mut level = 0;
-    let many = if FLAT { MANY_FLAT } else { MANY };
-    while lanes.count_ones() as usize > many * N {
+    while lanes.count_ones() as usize > MANY * N {
         if level > 0 && level % WINDOW == 0 {
             // The keys have no more bits for a level: they get those that follow.
             registers!(n < N, {
@@ -325,7 +323,7 @@ unsafe fn ip6_lanes<const N: usize, const FLAT: bool>(
             }
         });
         // SAFETY: under the guard of our contract; these are what the lanes have come to.
-        unsafe { rest.descend(root, arena, addresses) };
+        unsafe { rest.descend::<_, FLAT>(root, arena, addresses) };
         // SAFETY: as above.
         return unsafe { rest.answer(root, arena, addresses, answers) };
     }

@@ -170,7 +170,10 @@ unsafe fn plain<K: Address>(
     }
     // SAFETY: by our contract; the words were loaded under its guard.
     unsafe {
-        lanes.descend(root, arena, addresses);
+        match root.shape().flat {
+            true => lanes.descend::<K, true>(root, arena, addresses),
+            false => lanes.descend::<K, false>(root, arena, addresses),
+        }
         lanes.answer(root, arena, addresses, answers);
     }
 }
@@ -217,15 +220,14 @@ impl Lanes {
     ///
     /// # Safety
     /// Called under a guard that protects the tables; the words of the live lanes were loaded
-    /// under it, so many levels below the root, by these addresses.
+    /// under it, so many levels below the root, by these addresses. `FLAT` says whether blocks are.
     #[inline(always)]
-    pub(super) unsafe fn descend<K: Address>(
+    pub(super) unsafe fn descend<K: Address, const FLAT: bool>(
         &mut self,
         root: &Root,
         arena: &Arena,
         addresses: &[K],
     ) {
-        let flat = root.shape().flat;
         while self.count > 0 {
             if self.level > 0 && self.level.is_multiple_of(WINDOW) {
                 // The keys have no more bits for a level: they get those that follow.
@@ -238,25 +240,28 @@ impl Lanes {
             self.level += 1;
             let mut deeper = 0;
             for turn in 0..self.count {
-                let lane = usize::from(self.live[turn % LANES]) % LANES;
-                let (unit, key) = (self.words[lane].unit(), self.keys[lane]);
-                let slot = key >> (64 - NODE_BITS);
-                let place = if flat {
-                    slot as usize
-                } else {
-                    // SAFETY: the word leads to a block and was loaded under the guard of our
-                    // contract.
-                    let head = unsafe { arena.head(unit) };
-                    // The first slot begins a run, so that the count is 1 or more.
-                    (head << (63 - slot)).count_ones() as usize - 1
-                };
-                // SAFETY: as above; there is a word for each run, or for each slot.
-                let word = unsafe { arena.word(unit, place) };
-                prefetch(arena, word);
-                self.words[lane] = word;
-                self.keys[lane] = key << NODE_BITS;
-                self.live[deeper % LANES] = lane as u8;
-                deeper += usize::from(word.is_node());
+                // SAFETY: `live` has `count` lanes, each below LANES, and no lane twice; so `deeper`
+                // is not beyond `turn`. The lane's word leads to a block and was loaded under the
+                // guard of our contract; there is a word for each run, or for each slot.
+                unsafe {
+                    let lane = usize::from(*self.live.get_unchecked(turn));
+                    let (found, key) = (
+                        self.words.get_unchecked_mut(lane),
+                        self.keys.get_unchecked_mut(lane),
+                    );
+                    let slot = *key >> (64 - NODE_BITS);
+                    let place = if FLAT {
+                        slot as usize
+                    } else {
+                        // The first slot begins a run, so that the count is 1 or more.
+                        (arena.head(found.unit()) << (63 - slot)).count_ones() as usize - 1
+                    };
+                    let word = arena.word(found.unit(), place);
+                    *found = word;
+                    *key <<= NODE_BITS;
+                    *self.live.get_unchecked_mut(deeper) = lane as u8;
+                    deeper += usize::from(word.is_node());
+                }
             }
             self.count = deeper;
         }
