@@ -6,7 +6,8 @@
 #   scripts/setup.sh --check    say what is missing, install nothing; exit status 1 if anything is
 set -u
 BUILD="ca-certificates libdpdk-dev libipsec-mb-dev dpdk libclang-dev pkg-config gcc libc6-dev make protobuf-compiler xz-utils dpkg-dev bzip2"
-RUN="frr iproute2 iputils-ping traceroute iperf3 tcpdump ethtool python3 procps jq valgrind
+RUN="frr iproute2 iputils-ping traceroute iperf3 tcpdump ethtool nftables openssl python3 python3-scapy
+  python3-cryptography procps jq valgrind
   strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libstrongswan-extra-plugins
   libcharon-extra-plugins"
 RUST_MINOR=89 # as rust-version in Cargo.toml
@@ -55,7 +56,8 @@ explain_other_system() {
     cat >&2 <<HELP
 setup: this is not Debian 12 (no apt-get, or other package names). Install by its own means:
   DPDK 22.11 or newer with headers and pkg-config file, clang's library (libclang), a C compiler,
-  make, protoc, FRR, strongSwan, iproute2, iputils, traceroute, iperf3, tcpdump, ethtool, python3, jq, valgrind;
+  make, protoc, FRR, strongSwan, iproute2, iputils, traceroute, iperf3, tcpdump, ethtool, nftables, openssl,
+  python3 with scapy and cryptography, jq, valgrind;
   and cargo and rustc 1.$RUST_MINOR or newer, from https://rustup.rs or the distribution.
 HELP
     exit 1

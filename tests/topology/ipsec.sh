@@ -14,16 +14,7 @@ run 'strongSwan at A' charon a "$A" < <(psk 10.1.0.1 10.3.0.1 $NETS_A $NETS_B)
 policies() { [ "$(il ipsec policy show --json | jq '[.. | objects | select(.direction? == "out")] | length')" -ge 2 ]; }
 wait_for 'A has its policies' policies
 
-# What crosses the wan that is neither ESP nor IKE between the two routers, nor of the link itself.
-watch() {
-    on wan tcpdump -i any -n -U -w "$RUN/wan.pcap" >/dev/null 2>"$RUN/tcpdump" &
-    TCPDUMP=$!
-    own_pid "$TCPDUMP"
-    wait_until 10 grep -q listening "$RUN/tcpdump"
-}
-nets='net 10.0.0.0/24 or net 10.2.0.0/24 or net 2001:db8:0::/64 or net 2001:db8:2::/64'
-seen() { tcpdump -n -r "$RUN/wan.pcap" "$1" 2>/dev/null | wc -l; }
-run 'the wan is watched' watch
+run 'the wan is watched' watch_wan
 no_sa() { ! on h0 ping -n -q -c 2 -i 0.2 -W 1 10.2.0.2; }
 ok 'without a peer, what is to be protected does not arrive' no_sa
 ok 'it was dropped for want of an SA' at_least "$(dropped policy_no_sa)" 1
@@ -58,9 +49,7 @@ flow() { # SECONDS: all packets of a flow arrive, while SAs are rekeyed
 }
 run 'six rekeys in a flow of 20 Mbit/s lose no packet' flow 8
 
-run 'the capture ends' kill "$TCPDUMP"
-wait_until 10 ended "$TCPDUMP"
-nothing_in_clear() { [ "$(seen "($nets) and not esp")" = 0 ] || { tcpdump -n -c 5 -r "$RUN/wan.pcap" "$nets"; return 1; }; }
+run 'the capture ends' end_watch
 ok 'nothing of the sites crossed the wan in clear' nothing_in_clear
 ok 'ESP did' at_least "$(seen 'esp')" 10000
 quiet_drops() { # no reason of IPsec but those that this test brings about

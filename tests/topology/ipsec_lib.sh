@@ -2,9 +2,12 @@
 #
 #   two_sites                      h0 ---- p0 [ironlane A] p1 ---- wan ---- p3 [ironlane B] p2 ---- h2
 #   charon SITE NAMESPACE [KERNEL] starts an unmodified strongSwan with the swanctl.conf on standard input;
-#                                  KERNEL is its IPsec backend: kernel-ironlane, kernel-libipsec
+#                                  KERNEL is its IPsec backend: kernel-ironlane, kernel-libipsec. Settings
+#                                  of the section charon can be in CHARON_SETTINGS
 #   psk LOCAL REMOTE TS TS         such a swanctl.conf, changed by the variables below
 #   swan SITE ARGUMENTS            its swanctl
+#   watch_wan, seen FILTER         begins to capture what passes wan; how many packets of it match
+#   nothing_in_clear               nothing of NETS was among them but in ESP
 #   ilb ARGUMENTS                  the CLI of the daemon at B
 #
 # SITE is a for the daemon of start_ironlane, b for that of two_sites; each has its socket for charon in
@@ -55,7 +58,8 @@ charon() {
     cp /usr/lib/ipsec/plugins/*.so "$at/plugins" && cp "$PLUGIN" "$at/plugins"
     cat >"$at/strongswan.conf" <<CONF
 charon {
-    load = random nonce openssl sha2 hmac kdf pem pkcs1 x509 pubkey $kernel kernel-netlink socket-default vici
+    load = random nonce openssl sha1 sha2 hmac kdf ctr chapoly gcm pem pkcs1 x509 pubkey constraints revocation $kernel kernel-netlink socket-default vici
+    ${CHARON_SETTINGS:-}
     filelog {
         f {
             path = $at/charon.log
@@ -68,7 +72,7 @@ charon {
             socket = unix://$at/vici
         }
         kernel-ironlane {
-            socket = $RUN/$site.ipsec
+            socket = ${CHARON_SOCKET:-$RUN/$site.ipsec}
         }
     }
 }
@@ -76,15 +80,28 @@ CONF
     cat >"$at/swanctl/swanctl.conf"
     STRONGSWAN_CONF=$at/strongswan.conf ip netns exec "$netns" unshare -m sh -c \
         "mount -t tmpfs none /run && mount --bind $at/plugins /usr/lib/ipsec/plugins && exec $CHARON" >"$at/charon.out" 2>&1 &
-    own_pid $!
-    wait_until 15 test -S "$at/vici" || { cat "$at/charon.out"; return 1; }
+    CHARON_PID=$!
+    own_pid $CHARON_PID
+    wait_until 15 swan "$site" --stats >/dev/null || { cat "$at/charon.out"; return 1; }
     swan "$site" --load-all --noprompt -f "$at/swanctl/swanctl.conf"
 }
 swan() {
     local at=$RUN/$1
     shift
-    STRONGSWAN_CONF=$at/strongswan.conf swanctl "$@" --uri "unix://$at/vici"
+    STRONGSWAN_CONF=$at/strongswan.conf SWANCTL_DIR=$at/swanctl swanctl "$@" --uri "unix://$at/vici"
 }
+
+# What crosses the wan that is neither ESP nor IKE between the two routers, nor of the link itself.
+NETS='net 10.0.0.0/24 or net 10.2.0.0/24 or net 2001:db8:0::/64 or net 2001:db8:2::/64'
+watch_wan() {
+    on wan tcpdump -i any -n -U -w "$RUN/wan.pcap" >/dev/null 2>"$RUN/tcpdump" &
+    TCPDUMP=$!
+    own_pid "$TCPDUMP"
+    wait_until 10 grep -q listening "$RUN/tcpdump"
+}
+end_watch() { kill "$TCPDUMP" && wait_until 10 ended "$TCPDUMP"; }
+seen() { tcpdump -n -r "$RUN/wan.pcap" "$1" 2>/dev/null | wc -l; }
+nothing_in_clear() { [ "$(seen "($NETS) and not esp")" = 0 ] || { tcpdump -n -c 5 -r "$RUN/wan.pcap" "$NETS"; return 1; }; }
 
 # The connection s with the child nets. IKE and CHILD have settings of the connection and of the child,
 # separated by semicolons; later ones win.

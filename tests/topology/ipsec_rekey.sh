@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# h0 ---- p0 [ironlane A] p1 ---- wan ---- p3 [ironlane B] p2 ---- h2
+#
+# UDP one way and TCP the other for IRONLANE_REKEY_SECONDS (24), at IRONLANE_REKEY_RATE (20M), while both ends
+# rekey the CHILD SA and the IKE SA every 5 seconds, authenticate again with the new SAs made before the old
+# ones go, and the connection between charon and the router breaks and comes back. Every datagram arrives,
+# and no reason of IPsec to drop a packet is counted.
+. "$(dirname "$0")/lib.sh"
+. "$TOPOLOGY/ipsec_lib.sh"
+FLOW=${IRONLANE_REKEY_SECONDS:-24}
+RATE=${IRONLANE_REKEY_RATE:-20M}
+two_sites
+
+# charon at A speaks to the router by a relay, which can end without either of them.
+relay() {
+    rm -f "$RUN/a.relay"
+    "$TOPOLOGY/ipsec_relay.py" "$RUN/a.relay" "$RUN/a.ipsec" &
+    RELAY=$!
+    own_pid $RELAY
+    wait_until 5 test -S "$RUN/a.relay"
+}
+run 'a relay between charon and router at A' relay
+# Old SAs do not hinder a new authentication for longer than a second.
+CHARON_SETTINGS='make_before_break = yes
+    delete_rekeyed_delay = 1'
+IKE='rekey_time = 5s;over_time = 60s;rand_time = 1s'
+CHILD='rekey_time = 5s;life_time = 60s;rand_time = 1s;esp_proposals = aes128gcm16-ecp256-esn'
+run 'strongSwan at B' charon b "$B" < <(psk 10.3.0.1 10.1.0.1 $NETS_B $NETS_A)
+CHARON_SOCKET=$RUN/a.relay run 'strongSwan at A' charon a "$A" < <(psk 10.1.0.1 10.3.0.1 $NETS_A $NETS_B)
+wait_for 'the tunnel is up' ping_ok h0 10.2.0.2
+wait_for 'for IPv6, too' ping_ok h0 2001:db8:2::2
+
+# Reasons of IPsec and how often, of both routers.
+refusals() {
+    { il drop show --json && ilb drop show --json; } | jq -cs '[.. | objects
+        | select(.reason? and .packets > 0) | select(.reason | test("^(ipsec|policy)_")) | {reason, packets}]'
+}
+established() { grep -c 'CHILD_SA nets{[0-9]*} established' "$RUN/$1/charon.log"; }
+
+said() { grep -c "$1" "$RUN/a/charon.log"; }
+
+breaks() { # the connection ends, and is back two seconds later
+    kill $RELAY && wait_until 5 ended $RELAY && sleep 2 && relay
+}
+# A machine that is busy with other things lets taps and sockets wait: long queues for the taps, and what the
+# socket of the receiver could not take is not lost on the way.
+queues() {
+    local end
+    for end in h0:eth0 wan:eth0 wan:eth1 h2:eth0; do
+        on ${end%:*} ip link set ${end#*:} txqueuelen 20000 || return
+    done
+}
+run 'long queues at the taps' queues
+socket_full() { on h2 awk '/^Udp:/ && $2 != "InDatagrams" { print $6 }' /proc/net/snmp; }
+BEFORE=$(refusals)
+CHILDREN=$(established a)
+iperf_server() { # PORT
+    on h2 iperf3 -s -1 --forceflush -p "$1" >"$RUN/iperf.$1" 2>&1 &
+    own_pid $!
+    wait_until 10 grep -q listening "$RUN/iperf.$1"
+}
+flow() {
+    local clients=() end
+    iperf_server 5201 && iperf_server 5202 || return
+    on h0 iperf3 -c 10.2.0.2 -p 5201 -u -b "$RATE" -l 1000 -t "$FLOW" -J >"$RUN/udp.json" &
+    clients+=($!)
+    own_pid $!
+    on h0 iperf3 -c 2001:db8:2::2 -p 5202 -R -M 1300 -b "$RATE" -t "$FLOW" -J >"$RUN/tcp.json" &
+    clients+=($!)
+    own_pid $!
+    end=$((SECONDS + FLOW - 6))
+    while [ $SECONDS -lt $end ]; do
+        sleep 4
+        swan a --rekey --ike s --reauth || return
+        sleep 4
+        breaks || return
+        sleep 2
+    done
+    wait "${clients[@]}"
+}
+run 'the flows end' flow
+all_arrive() {
+    jq -r --argjson full "$(socket_full)" '.end.sum |
+        "\(.packets) datagrams, \(.lost_packets - $full) lost, \($full) that the socket could not take"' "$RUN/udp.json"
+    jq -e --argjson full "$(socket_full)" '.end.sum.lost_packets == $full and .end.sum.packets > 0' "$RUN/udp.json" && return
+    on h2 ip -s link show eth0; on h0 ip -s link show eth0; on wan ip -s link; refusals
+}
+ok 'every datagram arrives' all_arrive
+tcp_fast() {
+    jq -r '.end | "\(.sum_received.bytes) bytes, \(.sum_sent.retransmits) segments again"' "$RUN/tcp.json"
+    jq -e --argjson rate "${RATE%M}" '.end.sum_received.bits_per_second > 0.9e6 * $rate' "$RUN/tcp.json"
+}
+ok 'TCP keeps its rate' tcp_fast
+ok 'no reason of IPsec to drop has counted' [ "$(refusals)" = "$BEFORE" ]
+rekeyed() {
+    local children ike anew lost
+    children=$(($(established a) - CHILDREN))
+    ike=$(said 'IKE_SA s\[[0-9]*\] rekeyed') anew=$(($(said 'IKE_SA s\[[0-9]*\] established') - 1))
+    lost=$(said 'the connection to the router has ended')
+    NOTE="$children new CHILD SAs, $ike IKE SAs, $anew authentications, $lost connections lost;"
+    NOTE+=" $(all_arrive | head -1); TCP: $(tcp_fast | head -1)"
+    [ $children -ge $((FLOW / 6)) ] && [ "$ike" -ge 1 ] && [ $anew -ge 1 ] && [ "$lost" -ge 1 ]
+}
+run 'SAs were rekeyed all the time' rekeyed
+ok 'kernel and fast path agree, at A' verified
+ok 'and at B' ilb verify
+ok 'the counters of lcores agree' identity_holds
+left() { [ "$(il ipsec sa show --json | jq '[.. | objects | select(.spi?)] | length')" -le 4 ]; }
+wait_for 'old SAs are gone' left
