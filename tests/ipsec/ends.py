@@ -70,7 +70,7 @@ class Ironlane:
         return self.command("swanctl", *line.split(), "--uri", f"unix://{self.vici}", timeout=timeout)
 
     def configure(self, text):
-        with open(path := os.path.join(self.folder, "row.conf"), "w") as file:
+        with open(path := os.path.join(self.folder, "swanctl", "row.conf"), "w") as file:
             file.write(text)
         return self.swanctl(f"--load-all --clear --noprompt --file {path}")
 
@@ -98,6 +98,11 @@ class Ironlane:
                 for sa in objects(self.show("ipsec", "sa", "show")) if "spi" in sa]
 
 
+def packets_of(sas, spis):
+    """Packets of those SAs that are among `spis`."""
+    return {sa["spi"]: sa["packets"] for sa in sas if sa["spi"] in spis}
+
+
 def objects(value):
     """All objects of an answer in JSON, however deep."""
     if isinstance(value, dict):
@@ -122,24 +127,27 @@ class Linux:
                             f"swanctl {line} --uri unix:///run/vici", timeout)
 
     def configure(self, text):
-        with open(os.path.join(self.guest.share, "row.conf"), "w") as file:
+        with open(os.path.join(self.guest.share, "swanctl", "row.conf"), "w") as file:
             file.write(text)
-        return self.swanctl("--load-all --clear --noprompt --file /host/row.conf")
+        return self.swanctl("--load-all --clear --noprompt --file /host/swanctl/row.conf")
 
     def talk(self, line, transport, timeout=60):
         where = "" if transport else "ip netns exec site "
         return self.gateway(f"{where}python3 /host/echo.py {line}", timeout)
 
+    def look(self):
+        """SAs as of Ironlane, from `ip xfrm state`; and counters of the kernel's errors that are not zero."""
+        _, text = self.gateway("ip -s xfrm state; echo ===; cat /proc/net/xfrm_stat")
+        states, _, counters = text.rpartition("===\n")
+        counters = (line.split() for line in counters.splitlines())
+        sas = [parse_state(block) for block in re.split(r"^(?=src )", states, flags=re.M) if "proto" in block]
+        return sas, {name: int(value) for name, value in counters if int(value)}
+
     def sas(self):
-        """As of Ironlane, from `ip xfrm state`."""
-        _, text = self.gateway("ip -s xfrm state")
-        return [parse_state(block) for block in re.split(r"^(?=src )", text, flags=re.M) if "proto" in block]
+        return self.look()[0]
 
     def errors(self):
-        """Counters of the kernel's errors that are not zero."""
-        _, text = self.gateway("cat /proc/net/xfrm_stat")
-        counters = (line.split() for line in text.splitlines())
-        return {name: int(value) for name, value in counters if int(value)}
+        return self.look()[1]
 
 
 def parse_state(block):

@@ -5,7 +5,7 @@ set -eu
 modprobe -a esp4 esp6 ah4 ah6 xfrm_user xfrm4_tunnel xfrm6_tunnel
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0 \
     net.ipv6.conf.pf0.disable_ipv6=0 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
-    net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
+    net.ipv4.conf.all.promote_secondaries=1 net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 ip link set pf0 up
 ip addr add 10.9.0.2/24 dev pf0
 ip addr add 2001:db8:9::2/64 dev pf0 nodad
@@ -19,8 +19,8 @@ ip -n site addr add 10.4.0.2/24 dev eth0
 ip -n site addr add 2001:db8:4::2/64 dev eth0 nodad
 ip -n site link set eth0 up
 # What the hosts send fits into a tunnel; what is longer they fragment themselves.
-ip -n site route add default via 10.4.0.1 mtu 1400
-ip -n site -6 route add default via 2001:db8:4::1 mtu 1400
+ip -n site route add default via 10.4.0.1 mtu 1340
+ip -n site -6 route add default via 2001:db8:4::1 mtu 1340
 ip route add default via 10.9.0.1
 ip -6 route add default via 2001:db8:9::1
 python3 /host/echo.py serve 7 >/run/echo.log 2>&1 &

@@ -7,7 +7,7 @@
 # unchanged both ways, both ends count the same packets without an error, and the wire has nothing in clear.
 #
 #   linux.sh             the whole matrix; writes docs/ipsec-interop.md
-#   linux.sh WORD...     only rows whose name has all the words
+#   linux.sh PATTERN...  only rows whose name all patterns match, such as '^rekey|^NAT'
 #
 # The emulated machine is a rig that is not part of this project: IRONLANE_GUEST_RIG, or
 # ../shared/rigs/sriov beside the checkout, has build-guest.sh, run-guest.sh and rig.py.
@@ -28,7 +28,9 @@ topology h0:p0 wan:p1
 start_ironlane '[ipsec]' "charon_socket = \"$RUN/a.ipsec\""
 routes() {
     # What the hosts send fits into a tunnel; what is longer they fragment themselves.
-    on h0 ip route replace default via 10.0.0.1 mtu 1400 && on h0 ip -6 route replace default via 2001:db8::1 mtu 1400
+    on h0 ip route replace default via 10.0.0.1 mtu 1340 && on h0 ip -6 route replace default via 2001:db8::1 mtu 1340
+    # An end may change its address (MOBIKE).
+    router sysctl -qw net.ipv4.conf.all.promote_secondaries=1
     ip -n "$ROUTER" route add default via 10.1.0.2 && ip -n "$ROUTER" -6 route add default via 2001:db8:1::2
     on wan ip route del default
     on wan ip -6 route del default

@@ -30,11 +30,21 @@ class Row:
     encap: bool = False
     initiator: str = "a"
     note: str = ""
+    # The end that a NAT stands before, which also changes its ports.
+    behind_nat: str = ""
+    # Ironlane has not got the algorithm, so that it must refuse it.
+    refused: bool = False
+    # Counters of /proc/net/xfrm_stat that may move.
+    may_count: tuple = ()
     # Lines for the connection and for the child, at both ends.
     connection: str = ""
     child: str = ""
     # What is done besides (a function of the run and the row); what it returns becomes part of the note.
     extra: typing.Optional[typing.Callable] = None
+
+    @property
+    def in_udp(self):
+        return self.encap or bool(self.behind_nat)
 
     @property
     def esn(self):
@@ -43,7 +53,7 @@ class Row:
     @property
     def name(self):
         """What tells it from all others, for the command line and messages."""
-        parts = [self.protocol, self.suite, self.mode, f"v{self.inner}-in-v{self.outer}"]
+        parts = [self.group + ":", self.protocol, self.suite, self.mode, f"{self.inner}-in-{self.outer}"]
         parts += ["udp"] * self.encap + ["ikev1"] * (self.ike == 1) + [self.auth] * (self.auth != "psk")
         parts += [f"by-{self.initiator}"]
         return " ".join(parts + [self.note] * bool(self.note))

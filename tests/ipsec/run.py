@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Boots the emulated machine, runs the matrix, writes the table; linux.sh sets up what it needs.
 
-usage: run.py [WORD...]     only rows whose name has all the words; then the table is not written
+usage: run.py [PATTERN...]     only rows whose name all patterns match; then the table is not written
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import certificates
 import ends
 import matrix
 import swan
@@ -36,6 +38,7 @@ def boot():
     with open(os.path.join(share, "strongswan.conf"), "w") as file:
         file.write(swan.daemon("/host", "/run/vici", "kernel-netlink"))
     settings = dict(RIG_VFS=0, RIG_HUGE=0, RIG_PFS=1, RIG_MEM=768)
+    certificates.make(os.path.join(RUN, "certificates"), {"a": os.path.join(RUN, "a", "swanctl"), "b": os.path.join(share, "swanctl")})
     guest = Guest(timeout=TIMEOUT_S, share=share, work=os.path.join(RUN, "rig"), **settings)
     guest.share = share
     return guest
@@ -53,10 +56,10 @@ def wire(guest, namespace):
     subprocess.run(inside + [setup], check=True)
 
 
-def main(words):
-    rows = [row for row in matrix.ROWS if all(word in row.name for word in words)]
+def main(patterns):
+    rows = [row for row in matrix.ROWS if all(re.search(pattern, row.name) for pattern in patterns)]
     if not rows:
-        sys.exit(f"no row has {' and '.join(words)}")
+        sys.exit(f"no row is like {' and '.join(patterns)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     guest = boot()
@@ -66,7 +69,7 @@ def main(words):
         wire(guest, f"{PREFIX}wan")
         guest.sh("bash /host/guest.sh", timeout=90)
         ironlane = ends.Ironlane(RUN, os.environ["ROUTER"], f"{PREFIX}h0", os.environ["IRONLANE"], os.environ["PLUGIN"])
-        failed = run_rows(Run(ironlane, ends.Linux(guest), wan), rows, bool(words))
+        failed = run_rows(Run(ironlane, ends.Linux(guest), wan), rows, bool(patterns))
     finally:
         guest.close()
     return failed
@@ -81,7 +84,7 @@ def run_rows(run, rows, some):
             results.append((row, "passed", linux, f"{packets} packets" + f"; {told}" * bool(told)))
         except NotOffered as why:
             results.append((row, "not offered", "", str(why)))
-        except Failed as why:
+        except (Failed, TimeoutError, subprocess.SubprocessError) as why:
             failures += 1
             results.append((row, "FAILED", "", str(why)))
             run.wan.save(os.path.join(RUN, f"failed-{failures}.pcap"))

@@ -9,9 +9,12 @@ def daemon(folder, vici, kernel, settings=""):
     """strongswan.conf, with the plugins that serve as the kernel's backend."""
     return f"""charon {{
     load = {LOAD.format(kernel=kernel)}
+    # BEET is for those who know each other only.
+    send_vendor_id = yes
     # A row is not to wait for the retransmissions of another one's end.
-    retransmit_timeout = 2
-    retransmit_tries = 3
+    retransmit_timeout = 1
+    retransmit_base = 1.4
+    retransmit_tries = 4
     filelog {{
         f {{
             path = {folder}/charon.log
@@ -39,9 +42,7 @@ def selectors(row, end):
 
 
 def who(row, end):
-    if row.auth == "psk":
-        return f"auth = psk\n            id = {end}.example.org"
-    return f"auth = pubkey\n            id = {end}.example.org"
+    return f"auth = {'psk' if row.auth == 'psk' else 'pubkey'}\n            id = {end}.example.org"
 
 
 def connection(row, end):
@@ -52,9 +53,10 @@ def connection(row, end):
     c {{
         version = {row.ike}
         local_addrs = {GATEWAY[end][row.outer]}
-        remote_addrs = {GATEWAY[other][row.outer]}
+        remote_addrs = {"%any" if row.behind_nat == other else GATEWAY[other][row.outer]}
         proposals = aes128gcm16-prfsha256-ecp256, aes128-sha256-ecp256
         encap = {"yes" if row.encap else "no"}
+        fragmentation = yes
         {row.connection}
         local {{
             {who(row, end)}{certificate}

@@ -1,1 +1,95 @@
-def write(results, run): pass
+"""docs/ipsec-interop.md, out of a whole run."""
+
+import os
+
+from matrix import COLUMNS, NO_ROW
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+FILE = os.path.join(ROOT, "docs", "ipsec-interop.md")
+
+HEAD = """# IPsec beside Linux's own
+
+<!-- Written by tests/ipsec/run.py (make test-ipsec); edit tests/ipsec/table.py. -->
+
+`make test-ipsec` (root) runs Ironlane with an unmodified strongSwan {ours} and its plugin, against Linux {linux}'s own ESP
+and AH with strongSwan {theirs}, in an emulated machine. In between, a namespace watches the wire, and can
+translate addresses. This page is what the last whole run found: {passed} rows passed, {failed} failed, {refused} were to be
+refused and were.
+
+A row passes if
+
+- both ends have the SAs that were asked for: algorithm, length of key, mode, ESN;
+- datagrams of 1 to 1260 bytes, and those of 2000 to 8000 that the sender fragments, arrive in both directions; each
+  answer is made of every byte of its question, so that one wrong byte anywhere fails. In transport mode
+  there are no fragments: a router in between would make them of ESP;
+- both ends counted the same packets for both SAs, and neither an error (`ip -s xfrm state`, `/proc/net/xfrm_stat`,
+  `ironlane ipsec sa show`);
+- the wire carried nothing but ESP or AH (in UDP where that was asked for), IKE, ARP and neighbour discovery;
+- after the end no SA is left.
+
+Who initiates alternates from column to column, so both ends propose each algorithm, and both choose it.
+"""
+
+
+def cell(verdict):
+    return {"passed": "yes", "FAILED": "**no**"}.get(verdict, verdict)
+
+
+def algorithms(results):
+    """A line for each algorithm, a column for each way to use it."""
+    lines = {}
+    for row, verdict, linux, _ in results:
+        if row.group in COLUMNS:
+            key = (row.protocol, row.suite.removesuffix("-esn"))
+            line = lines.setdefault(key, {"ours": row.ours, "linux": set(), "cells": {}})
+            line["cells"][row.group] = cell(verdict)
+            line["linux"] |= {linux} - {""}
+    yield f"| | strongSwan | Ironlane | Linux | {' | '.join(COLUMNS)} |"
+    yield "| --- " * (4 + len(COLUMNS)) + "|"
+    for (protocol, suite), line in lines.items():
+        cells = [line["cells"].get(column, "-") for column in COLUMNS]
+        linux = " or ".join(sorted(line["linux"]))
+        yield f"| {protocol.upper()} | `{suite}` | {line['ours']} | {linux} | {' | '.join(cells)} |"
+
+
+def scenarios(results):
+    yield "| | what | result | |"
+    yield "| --- | --- | --- | --- |"
+    for row, verdict, _, text in results:
+        if row.group not in COLUMNS and not row.refused:
+            what = row.name.removeprefix(row.group + ": ")
+            yield f"| {row.group} | {what} | {cell(verdict)} | {one_line(text)} |"
+
+
+def refused(results):
+    yield "| proposal | by | what the peer hears, or why |"
+    yield "| --- | --- | --- |"
+    for row, verdict, _, text in results:
+        if row.refused:
+            yield f"| {row.protocol.upper()} `{row.suite}` | {'Ironlane' if verdict == 'not offered' else verdict} | {one_line(text)} |"
+    for what, who, why in NO_ROW:
+        yield f"| {what} | {who} | {why} |"
+
+
+def one_line(text):
+    return " ".join(text.replace("|", "/").split())[:200]
+
+
+def failures(results):
+    """What failed among the algorithms, with the reason, which a table has no room for."""
+    for row, verdict, _, text in results:
+        if row.group in COLUMNS and verdict == "FAILED":
+            yield f"- {row.name}: {one_line(text)}"
+
+
+def write(results, run):
+    count = lambda wanted: sum(verdict == wanted for _, verdict, _, _ in results)
+    version = lambda end: run.ends[end].swanctl("--version")[1].split()[-1]
+    head = HEAD.format(ours=version("a"), theirs=version("b"), linux=run.ends["b"].gateway("uname -r")[1].strip(),
+                       passed=count("passed"), failed=count("FAILED"), refused=count("not offered"))
+    bad = list(failures(results))
+    parts = [head, "## Algorithms\n", *algorithms(results), *(["", "Failed:", ""] + bad if bad else []), "",
+             "`-`: AH cannot pass a NAT (RFC 4302), so it is not tried in UDP; strongSwan has no BEET with it.", "",
+             "## IKE and the network\n", *scenarios(results), "", "## Not offered\n", *refused(results), ""]
+    with open(FILE, "w") as file:
+        file.write("\n".join(parts))

@@ -89,16 +89,29 @@ class Wan:
     def kinds(self):
         return collections.Counter(kind_of(frame) for _, frame in self.taken())
 
-    def send(self, frame):
-        """Puts a frame on the wire to Ironlane."""
-        self.wire.send(frame)
-
     def nft(self, rules):
-        """Replaces all that is translated and dropped here; an empty text is nothing."""
+        """Replaces all that is translated and dropped here."""
         command = ["ip", "netns", "exec", self.namespace, "nft", "-f", "-"]
         subprocess.run(command, input="flush ruleset\n" + rules, text=True, check=True)
-        subprocess.run(["ip", "netns", "exec", self.namespace, "sh", "-c", "command -v conntrack >/dev/null && conntrack -F || :"],
-                       capture_output=True)
+
+    def nat(self, before):
+        """A NAT before one end ("a", "b"), or none (""). What passes it gets other ports than it had."""
+        if before:
+            source, out = {"a": ("10.1.0.1", "guest0"), "b": ("10.9.0.2", "eth0")}[before]
+            rule = f"oifname {out} ip saddr {source} udp sport {{ 500, 4500 }} masquerade to :20000-30000 random"
+            self.nft(f"table ip nat {{ chain out {{ type nat hook postrouting priority 100; {rule}; }}; }}")
+        else:
+            self.nft("")
+
+    def cut(self):
+        """Nothing passes, until `nat` is called."""
+        self.nft("table inet cut { chain passing { type filter hook forward priority 0; drop; }; }")
+
+    def raw(self, packet):
+        """Sends an IPv4 packet as it is, by the routes here."""
+        make = lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        with within(self.namespace, make) as sender:
+            sender.sendto(packet, (socket.inet_ntoa(packet[16:20]), 0))
 
     def save(self, path):
         """The frames of the row as a capture."""
