@@ -1,9 +1,12 @@
 //! What the data plane and EAL are started with, from the configuration.
 
-use ironlane_dataplane::dataplane::{DataplaneConfig, IdleConfig, PolicerConfig, PortConfig};
+use ironlane_dataplane::dataplane::{
+    DataplaneConfig, IdleConfig, InterfaceConfig, PolicerConfig, PortConfig,
+};
 use ironlane_dataplane::eal::{EalConfig, Memory};
+use ironlane_fib::VrfId;
 
-use super::{Config, Idle, IdleMode, Port};
+use super::{Config, Idle, IdleMode, IpsecInterface, Port};
 
 impl Config {
     /// Settings of EAL.
@@ -52,6 +55,7 @@ impl Config {
                 .map(|(cpu, own)| (usize::from(*cpu), idle(own)))
                 .collect(),
             policers: policers.collect(),
+            interfaces: self.ipsec_interfaces.iter().map(interface).collect(),
             ..DataplaneConfig::default()
         }
     }
@@ -80,6 +84,16 @@ fn port(port: &Port) -> PortConfig {
         promiscuous: port.promiscuous,
         joins_chains: false,
         ..PortConfig::new(port.name.as_str(), port.device.to_string())
+    }
+}
+
+fn interface(interface: &IpsecInterface) -> InterfaceConfig {
+    InterfaceConfig {
+        name: interface.name.to_string(),
+        if_id: interface.if_id,
+        mark: interface.mark,
+        mtu: interface.mtu,
+        vrf: VrfId::DEFAULT,
     }
 }
 

@@ -29,6 +29,7 @@ mod dpdk;
 mod error;
 mod idle;
 mod ipsec;
+mod ipsec_interface;
 mod lcores;
 pub mod machine;
 mod mirror;
@@ -58,6 +59,7 @@ pub use dpdk::{Dpdk, Mempool};
 pub use error::{ConfigError, ConfigErrors};
 pub use idle::{Idle, IdleMode, OwnIdle};
 pub use ipsec::Ipsec;
+pub use ipsec_interface::IpsecInterface;
 pub use lcores::Lcores;
 pub use mirror::{Mirror, Neighbour};
 pub use name::{IfName, MacAddress};
@@ -92,6 +94,9 @@ pub struct Config {
     pub neighbour: Neighbour,
     /// Where SAs and policies come from.
     pub ipsec: Ipsec,
+    /// By which interfaces routes lead to SAs, in the order of the file.
+    #[serde(rename = "ipsec_interface", skip_serializing_if = "Vec::is_empty")]
+    pub ipsec_interfaces: Vec<IpsecInterface>,
 }
 
 impl Config {
@@ -172,6 +177,8 @@ fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Config {
     let ports = ports(reader, document, &daemon);
     let lcores = Lcores::read(&single(&lcores::SECTION), &single(&idle::SECTION));
     let own = reader::get(document, idle::OWN_SECTION.name);
+    let ipsec = Ipsec::read(&single(&ipsec::SECTION));
+    let ipsec_interfaces = IpsecInterface::read_all(reader, document, &ports, &ipsec);
     Config {
         daemon,
         dpdk: Dpdk::read(&single(&dpdk::SECTION)),
@@ -182,7 +189,8 @@ fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Config {
         punt: policers(reader, document),
         mirror: Mirror::read(&single(&mirror::SECTION)),
         neighbour: Neighbour::read(&single(&mirror::NEIGHBOUR_SECTION)),
-        ipsec: Ipsec::read(&single(&ipsec::SECTION)),
+        ipsec,
+        ipsec_interfaces,
     }
 }
 

@@ -14,6 +14,7 @@ pub fn example() -> String {
         let header = match section.shape {
             Shape::Single => format!("[{}]", section.name),
             Shape::Repeated => format!("[[{}]]", section.name),
+            Shape::Optional => format!("#[[{}]]", section.name),
             Shape::Keyed { example, .. } => format!("#[{}.{example}]", section.name),
         };
         text += &format!("\n{}{header}\n", comment(section.help));
@@ -24,12 +25,14 @@ pub fn example() -> String {
                 }
                 Default::Value(_) => String::new(),
                 Default::Derived(how) => format!("# Default: {how}.\n"),
+                Default::Instead(other) => format!("# Instead of {other}.\n"),
                 Default::Required => "# Required.\n".into(),
             };
-            let mark = if key.default == Default::Required {
-                ""
-            } else {
-                "#"
+            let is_set = key.default == Default::Required && section.shape != Shape::Optional;
+            let mark = match key.default {
+                _ if is_set => "",
+                Default::Instead(_) => "# ",
+                _ => "#",
             };
             let value = value(key);
             text += &format!(
@@ -80,6 +83,7 @@ fn section_page(section: &Section) -> String {
         let default = match key.default {
             Default::Value(value) => format!("`{value}`"),
             Default::Derived(how) => how.to_owned(),
+            Default::Instead(other) => format!("instead of `{other}`"),
             Default::Required => "required".to_owned(),
         };
         let (name, kind) = (key.name, key.kind.describe());

@@ -48,6 +48,8 @@ impl Kind {
 pub enum Default {
     /// This TOML value is used.
     Value(&'static str),
+    /// Nothing: it stands instead of the key of this name, and never beside it.
+    Instead(&'static str),
     /// What is used then is worked out, as these words say.
     Derived(&'static str),
     /// The key must be there.
@@ -76,6 +78,8 @@ pub enum Shape {
     Single,
     /// `[[name]]`, once for each thing.
     Repeated,
+    /// The same, of things that most routers have none of.
+    Optional,
     /// `[name.KEY]`, once for each key of a known set.
     Keyed {
         /// What stands for the key in documentation.
@@ -103,7 +107,7 @@ impl Section {
     pub fn title(&self) -> String {
         match self.shape {
             Shape::Single => format!("[{}]", self.name),
-            Shape::Repeated => format!("[[{}]]", self.name),
+            Shape::Repeated | Shape::Optional => format!("[[{}]]", self.name),
             Shape::Keyed { key, .. } => format!("[{}.{key}]", self.name),
         }
     }
@@ -127,4 +131,5 @@ pub const SECTIONS: &[&Section] = &[
     &super::mirror::SECTION,
     &super::mirror::NEIGHBOUR_SECTION,
     &super::ipsec::SECTION,
+    &super::ipsec_interface::SECTION,
 ];
