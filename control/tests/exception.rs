@@ -80,7 +80,7 @@ impl Rig {
         let links = Links::open(&namespace).unwrap();
         let spec = TapSpec {
             name: "p0".to_owned(),
-            mac: MAC,
+            mac: Some(MAC),
             mtu: MTU,
             addresses: vec!["192.0.2.1/24".parse().unwrap()],
             carrier: true,

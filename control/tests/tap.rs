@@ -58,7 +58,7 @@ fn run(command: &str) -> String {
 fn spec(name: &str) -> TapSpec {
     TapSpec {
         name: name.to_owned(),
-        mac: [2, 0, 0, 0, 9, 1],
+        mac: Some([2, 0, 0, 0, 9, 1]),
         mtu: 9000,
         addresses: vec![
             "192.0.2.1/24".parse().unwrap(),
@@ -266,7 +266,7 @@ fn the_kernels_end_is_moved_with_mac_name_and_addresses() {
         iface: iface.clone(),
         namespace: ns.get(0),
         name: "eth0".to_owned(),
-        mac: peer::other_mac(bare.mac),
+        mac: peer::other_mac([2, 0, 0, 0, 9, 1]),
         mtu: 1500,
         addresses: vec!["192.0.2.3/24".parse().unwrap()],
     };
@@ -280,4 +280,57 @@ fn the_kernels_end_is_moved_with_mac_name_and_addresses() {
     let error = peer::arrange(&peer).unwrap_err().to_string();
     assert!(error.contains("has an interface eth0 already"), "{error}");
     drop((tap, again));
+}
+
+#[test]
+fn the_face_of_an_ipsec_interface_is_a_tun_that_ospf_can_use() {
+    let Some(ns) = Netns::add(&["ili"]) else {
+        return;
+    };
+    let links = Links::open(&ns.get(0)).unwrap();
+    let spec = TapSpec {
+        mac: None,
+        mtu: 1400,
+        addresses: vec!["192.0.2.1/30".parse().unwrap()],
+        ..spec("ipsec0")
+    };
+    let tun = Tap::create(&ns.get(0), &links, &spec).unwrap();
+    let name = &ns.0[0];
+    let told = run(&format!("ip -n {name} -d link show ipsec0"));
+    for word in [
+        "POINTOPOINT",
+        "MULTICAST",
+        "NOARP",
+        "LOWER_UP",
+        "mtu 1400",
+        "link/none",
+    ] {
+        assert!(told.contains(word), "no {word} in {told}");
+    }
+    let has_link_local = || {
+        let addresses = run(&format!("ip -n {name} -6 addr show ipsec0"));
+        addresses.contains("inet6 fe80:")
+    };
+    wait_for("a link-local address", has_link_local);
+    // What the kernel sends comes with an Ethernet header, and nothing else than IP.
+    run(&format!(
+        "ip netns exec {name} ping -c 1 -W 0.1 192.0.2.2 || true"
+    ));
+    let mut frame = [0; 2048];
+    let request =
+        std::iter::repeat_with(|| tun.receive(&mut frame).map(|len| frame[..len].to_vec()))
+            .map_while(Result::ok)
+            .find(|frame| frame[12..14] == [8, 0] && frame[23] == 1)
+            .expect("the echo request");
+    assert_eq!((request[14], request.len()), (0x45, 14 + 84));
+    // What it is given, it is given without: the request as if it came from the other side is answered.
+    let mut echo = request;
+    let (src, dst) = (echo[26..30].to_vec(), echo[30..34].to_vec());
+    echo[26..30].copy_from_slice(&dst);
+    echo[30..34].copy_from_slice(&src);
+    tun.send(&echo).unwrap();
+    wait_for("the answer", || match tun.receive(&mut frame) {
+        Ok(len) => len == 98 && frame[12..15] == [8, 0, 0x45] && frame[34] == 0,
+        Err(_) => false,
+    });
 }

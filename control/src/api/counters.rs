@@ -179,14 +179,14 @@ pub(super) fn stats(sample: &Sample, elapsed: Duration) -> proto::Stats {
     }
 }
 
-/// Counters of one port.
+/// Counters of one port. Of an IPsec interface packets are those that its SAs open and seal.
 pub(super) fn port(sample: &Sample, id: PortId) -> proto::PortCounters {
     let counts = sample.lcores.port(id);
     proto::PortCounters {
-        rx_packets: counts.rx_packets,
-        rx_bytes: counts.rx_bytes,
-        tx_packets: counts.tx_packets,
-        tx_bytes: counts.tx_bytes,
+        rx_packets: counts.rx_packets + counts.opened_packets,
+        rx_bytes: counts.rx_bytes + counts.opened_bytes,
+        tx_packets: counts.tx_packets + counts.sealed_packets,
+        tx_bytes: counts.tx_bytes + counts.sealed_bytes,
         injected_packets: counts.injected_packets,
         punted_packets: counts.punts.iter().sum(),
         dropped_packets: counts.drops.iter().sum(),

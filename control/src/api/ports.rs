@@ -44,7 +44,10 @@ pub(super) fn port(
     let now = dataplane.port_stats(info.id).unwrap_or_default();
     let base = base.get(&info.id).copied().unwrap_or_default();
     let mtu = tap.map_or(u32::from(info.mtu), |tap| tap.mtu);
-    let mac = tap.and_then(|tap| tap.mac).unwrap_or(info.mac.0);
+    let mac = match info.interface {
+        None => mac_text(tap.and_then(|tap| tap.mac).unwrap_or(info.mac.0)),
+        Some(_) => String::new(),
+    };
     let count = |queues: &[usize]| u32::try_from(queues.len()).unwrap_or(u32::MAX);
     proto::Port {
         name: info.name.clone(),
@@ -53,7 +56,7 @@ pub(super) fn port(
         driver: info.driver.clone(),
         tap: tap.map_or(tap_name, |tap| &tap.name).to_owned(),
         ifindex: tap.map_or(0, |tap| tap.index.0),
-        mac: mac_text(mac),
+        mac,
         mtu,
         admin_up: dataplane.port_is_admin_up(info.id),
         link_up: link

@@ -85,12 +85,13 @@ impl Ironlane for Service {
             let (sample, _) = state.since_clear();
             let base = state.cleared_devices();
             let (dataplane, config) = (&state.parts.dataplane, &state.parts.config);
-            let wanted = config.ports.iter().zip(dataplane.ports());
+            let names = config.ports.iter().map(|port| port.tap.as_str());
+            let interfaces = config.ipsec_interfaces.iter().map(|one| one.name.as_str());
+            let wanted = names.chain(interfaces).zip(dataplane.ports());
             let wanted = wanted.filter(|(_, info)| name.is_empty() || info.name == name);
             wanted
-                .map(|(port, info)| {
+                .map(|(tap_name, info)| {
                     let tap = taps.get(&info.id);
-                    let tap_name = port.tap.as_str();
                     ports::port(dataplane, info, tap_name, tap, &sample, &base)
                 })
                 .collect()

@@ -98,7 +98,7 @@ fn table(out: &mut impl Write, ports: &[Port]) -> std::io::Result<()> {
             state(port).into(),
             speed(port),
             port.mtu.to_string(),
-            port.mac.clone(),
+            or_dash(&port.mac),
             port.device.clone(),
             counters.rx_packets.to_string(),
             counters.tx_packets.to_string(),
@@ -129,7 +129,7 @@ fn detail(out: &mut impl Write, port: &Port) -> std::io::Result<()> {
             ),
             ("state", state(port).into()),
             ("speed", speed(port)),
-            ("MAC", port.mac.clone()),
+            ("MAC", or_dash(&port.mac)),
             ("MTU", port.mtu.to_string()),
             ("NUMA node", node),
             (

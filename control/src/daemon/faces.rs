@@ -1,4 +1,4 @@
-//! The Linux faces of ports: taps, and the kernel ends of `net_tap` devices.
+//! The Linux faces of ports and IPsec interfaces: taps, and the kernel ends of `net_tap` devices.
 
 use std::sync::Arc;
 
@@ -49,8 +49,8 @@ pub struct Face {
     pub tap: String,
     /// The number of its tap in the namespace of the taps.
     pub ifindex: u32,
-    /// MAC of both.
-    pub mac: [u8; 6],
+    /// MAC of both; none of an IPsec interface.
+    pub mac: Option<[u8; 6]>,
     /// MTU of both at start.
     pub mtu: u16,
 }
@@ -102,18 +102,22 @@ fn peer_spec(port: &Port, info: &PortInfo) -> Option<PeerSpec> {
     })
 }
 
-/// Makes a tap for each port. If one cannot be made those before it go again.
+/// Makes a tap for each port and IPsec interface, in the order of [`Dataplane::ports`]. If one cannot be
+/// made those before it go again.
 pub fn make_taps(config: &Config, dataplane: &Dataplane) -> Result<Vec<PortTap>, FaceError> {
     let namespace = namespace(config);
     let links = Links::open(&namespace)?;
-    let faces = config.ports.iter().zip(dataplane.ports());
-    faces
-        .map(|(port, info)| {
+    let ports = config.ports.iter().map(|port| (&port.tap, &port.addresses));
+    let interfaces = config.ipsec_interfaces.iter();
+    let names = ports.chain(interfaces.map(|one| (&one.name, &one.addresses)));
+    names
+        .zip(dataplane.ports())
+        .map(|((name, addresses), info)| {
             let spec = TapSpec {
-                name: port.tap.to_string(),
-                mac: info.mac.0,
-                mtu: port.mtu,
-                addresses: port.addresses.clone(),
+                name: name.to_string(),
+                mac: mac(info),
+                mtu: info.mtu,
+                addresses: addresses.clone(),
                 carrier: has_carrier(dataplane, info.id),
             };
             let tap = Tap::create(&namespace, &links, &spec).map_err(|source| FaceError::Tap {
@@ -128,11 +132,16 @@ pub fn make_taps(config: &Config, dataplane: &Dataplane) -> Result<Vec<PortTap>,
             );
             Ok(PortTap {
                 port: info.id,
-                mtu: port.mtu,
+                mtu: info.mtu,
                 tap,
             })
         })
         .collect()
+}
+
+/// The MAC of a port and its tap; none of an IPsec interface.
+fn mac(info: &PortInfo) -> Option<[u8; 6]> {
+    info.interface.is_none().then_some(info.mac.0)
 }
 
 /// What others need to know of the taps.
@@ -142,7 +151,7 @@ pub fn faces(ports: &[PortInfo], taps: &[PortTap]) -> Vec<Face> {
         name: info.name.clone(),
         tap: tap.tap.name().to_owned(),
         ifindex: tap.tap.ifindex(),
-        mac: info.mac.0,
+        mac: mac(info),
         mtu: tap.mtu,
     };
     ports.iter().zip(taps).map(face).collect()

@@ -44,7 +44,7 @@ pub(super) fn mirror(
         .map(|face| {
             let binding = PortBinding {
                 port: face.port,
-                mac: Some(face.mac),
+                mac: face.mac,
                 mtu: face.mtu,
             };
             (IfIndex(face.ifindex), binding)

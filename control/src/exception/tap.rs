@@ -4,6 +4,10 @@
 //! end is a file descriptor that the exception thread reads and writes, one frame a call. It has
 //! the port's MAC and MTU, and belongs to the namespace in which it is made. It lives as long as
 //! its file descriptor is open: a killed daemon leaves none behind.
+//!
+//! That of an IPsec interface is a tun: point to point, multicast, without ARP, as an XFRM interface is.
+//! Here it is read and written with an Ethernet header nevertheless, so that nobody else needs to know;
+//! the header never reaches the kernel.
 
 use std::fs;
 use std::io;
@@ -11,18 +15,22 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use ipnet::IpNet;
 use ironlane_dataplane::stage::GleanLimit;
+use ironlane_packet::eth::EtherType;
 use tun_tap::{Iface, Mode};
 
 use super::links::{LinkError, LinkView, Links};
 use super::netns::{Namespace, NamespaceError};
+
+/// Length of the Ethernet header that stands before packets of a tun.
+const ETHERNET: usize = 14;
 
 /// What a tap is to be like.
 #[derive(Debug, Clone)]
 pub struct TapSpec {
     /// Its name.
     pub name: String,
-    /// The port's MAC.
-    pub mac: [u8; 6],
+    /// The port's MAC; `None` of an IPsec interface, which has no Ethernet and is a tun.
+    pub mac: Option<[u8; 6]>,
     /// The port's MTU.
     pub mtu: u16,
     /// Addresses to give it.
@@ -37,7 +45,7 @@ pub enum TapError {
     /// The name is taken.
     #[error(
         "tap {name}: network namespace {namespace} has an interface of that name already; \
-         {}, or set another [[port]] tap",
+         {}, or set another [[port]] tap or [[ipsec_interface]] name",
         removal(name, namespace)
     )]
     NameExists {
@@ -114,6 +122,7 @@ fn hold_gleans(tap: &str, mtu: u16) -> io::Result<()> {
 pub struct Tap {
     iface: Iface,
     link: LinkView,
+    has_ethernet: bool,
 }
 
 impl Tap {
@@ -129,8 +138,12 @@ impl Tap {
                 namespace: namespace.clone(),
             });
         }
+        let mode = match spec.mac {
+            Some(_) => Mode::Tap,
+            None => Mode::Tun,
+        };
         let iface = namespace
-            .run(|| Iface::without_packet_info(&spec.name, Mode::Tap))
+            .run(|| Iface::without_packet_info(&spec.name, mode))
             .map_err(|source| TapError::Namespace {
                 name: name(),
                 source,
@@ -158,10 +171,12 @@ impl Tap {
         iface.set_non_blocking().map_err(refused)?;
         let found = links.find(&spec.name)?;
         let mut link = found.ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?;
-        links.set_mac(&link, spec.mac)?;
+        if let Some(mac) = spec.mac {
+            links.set_mac(&link, mac)?;
+        }
         links.set_mtu(&link, spec.mtu.into())?;
         let raised = namespace.run(|| hold_gleans(&spec.name, spec.mtu));
-        if let Ok(Err(e)) = raised {
+        if let (Some(_), Ok(Err(e))) = (spec.mac, raised) {
             tracing::warn!(
                 tap = spec.name,
                 "unres_qlen_bytes stays as it is: {e}; of a burst for a neighbour that is not \
@@ -176,11 +191,15 @@ impl Tap {
         for &address in &spec.addresses {
             links.add_address(&link, address)?;
         }
-        link.mac = spec.mac;
+        link.mac = spec.mac.unwrap_or_default();
         link.mtu = spec.mtu.into();
         link.admin_up = true;
         link.carrier = spec.carrier;
-        Ok(Self { iface, link })
+        Ok(Self {
+            iface,
+            link,
+            has_ethernet: spec.mac.is_some(),
+        })
     }
 
     /// Its name.
@@ -201,14 +220,33 @@ impl Tap {
     /// Gives the kernel a frame. `WouldBlock` if its queue is full.
     #[inline]
     pub fn send(&self, frame: &[u8]) -> io::Result<()> {
-        self.iface.send(frame).map(drop)
+        let packet = match self.has_ethernet {
+            true => frame,
+            false => frame.get(ETHERNET..).unwrap_or(&[]),
+        };
+        self.iface.send(packet).map(drop)
     }
 
     /// Takes a frame that the kernel sent; `WouldBlock` if there is none. What does not fit in
     /// `buffer` is cut off.
     #[inline]
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.iface.recv(buffer)
+        if self.has_ethernet {
+            return self.iface.recv(buffer);
+        }
+        let (header, packet) = buffer
+            .split_at_mut_checked(ETHERNET)
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        let len = self.iface.recv(packet)?;
+        header.fill(0);
+        let ethertype = match packet[..len].first().map(|byte| byte >> 4) {
+            Some(4) => EtherType::IP4,
+            Some(6) => EtherType::IP6,
+            // A frame that is not IP, which nobody takes.
+            _ => EtherType(0),
+        };
+        header[12..].copy_from_slice(&ethertype.0.to_be_bytes());
+        Ok(ETHERNET + len)
     }
 }
 
