@@ -266,12 +266,7 @@ impl Running {
         let followed = faces::followed(&dataplane, links, &exception.handle());
         let follower = LinkFollower::start(&faces::namespace(&config), followed)?;
         // Before there is any route to forward by: policies should come first.
-        let ipsec = ipsec::start(
-            &config.ipsec,
-            lanes.ipsec.as_ref(),
-            &dataplane,
-            runtime.handle(),
-        )?;
+        let ipsec = ipsec::start(&config, lanes.ipsec.as_ref(), &dataplane, runtime.handle())?;
         let mirror = kernel::mirror(&config, &faces, writer, follower.changes())?;
         let socket = Socket::bind(&config.daemon.socket, config.daemon.socket_group.as_deref())?;
         let vici = config.ipsec.vici.as_deref();

@@ -113,6 +113,7 @@ async fn show_sas(reqid: Option<u32>, options: Output, mut client: Client) -> Re
                 "MODE",
                 "ALGORITHM",
                 ">REQID",
+                ">IF_ID",
                 ">PACKETS",
                 ">BYTES",
                 ">DROPS",
@@ -158,6 +159,7 @@ async fn show_policies(
                 "ACTION",
                 "MODE",
                 ">REQID",
+                ">IF_ID",
                 "SA",
                 ">PRIORITY",
                 ">USES",
@@ -177,7 +179,14 @@ fn seconds<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".into(), |s| format!("{} s", s.to_string()))
 }
 
-fn sa_row(sa: &IpsecSa) -> [String; 17] {
+fn interface(if_id: u32) -> String {
+    match if_id {
+        0 => "-".into(),
+        if_id => if_id.to_string(),
+    }
+}
+
+fn sa_row(sa: &IpsecSa) -> [String; 18] {
     let end = |addr: &str, port: u32| match port {
         0 => addr.to_owned(),
         port if addr.contains(':') => format!("[{addr}]:{port}"),
@@ -203,6 +212,7 @@ fn sa_row(sa: &IpsecSa) -> [String; 17] {
         format!("{} {}", sa.protocol, sa.mode),
         format!("{}{key}{esn}", sa.algorithm),
         sa.reqid.to_string(),
+        interface(sa.if_id),
         sa.packets.to_string(),
         sa.bytes.to_string(),
         sa.drops
@@ -219,7 +229,7 @@ fn sa_row(sa: &IpsecSa) -> [String; 17] {
     ]
 }
 
-fn policy_row(p: &IpsecPolicy) -> [String; 10] {
+fn policy_row(p: &IpsecPolicy) -> [String; 11] {
     [
         p.direction.clone(),
         p.source.clone(),
@@ -227,6 +237,7 @@ fn policy_row(p: &IpsecPolicy) -> [String; 10] {
         p.action.clone(),
         or_dash(format!("{} {}", p.protocol, p.mode).trim()),
         p.reqid.to_string(),
+        interface(p.if_id),
         or_dash(&p.sa),
         p.priority.to_string(),
         p.uses.to_string(),
@@ -258,7 +269,7 @@ mod tests {
             (row[3].as_str(), row[6].as_str()),
             ("198.51.100.1", "aes-gcm-16 128")
         );
-        assert_eq!((row[11].as_str(), row[12].as_str()), ("-3 s", "-"));
+        assert_eq!((row[12].as_str(), row[13].as_str()), ("-3 s", "-"));
         (sa.udp_source_port, sa.udp_destination_port) = (1027, 4500);
         let row = sa_row(&sa);
         assert_eq!(
@@ -274,7 +285,7 @@ mod tests {
             ..IpsecPolicy::default()
         });
         assert_eq!(
-            (row[3].as_str(), row[4].as_str(), row[6].as_str()),
+            (row[3].as_str(), row[4].as_str(), row[7].as_str()),
             ("bypass", "-", "-")
         );
     }

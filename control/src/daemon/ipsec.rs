@@ -10,9 +10,9 @@ use ironlane_rcu::Domain;
 use tokio::runtime::Handle;
 
 use crate::api::Socket;
-use crate::config;
+use crate::config::{self, Config};
 use crate::ipsec::charon::Shared;
-use crate::ipsec::model::{self, Model};
+use crate::ipsec::model::{self, InterfaceName, Model};
 use crate::ipsec::{Ipsec, IpsecError, boot_number};
 
 /// What the data plane is to be started with, if there is a socket for charon.
@@ -41,19 +41,25 @@ pub(super) fn setup(
 
 /// Starts the control side, if there is a socket for charon.
 pub(super) fn start(
-    config: &config::Ipsec,
+    config: &Config,
     setup: Option<&IpsecSetup>,
     dataplane: &Arc<Dataplane>,
     runtime: &Handle,
 ) -> Result<Option<Ipsec>, IpsecError> {
-    let (Some(path), Some(setup)) = (&config.charon_socket, setup) else {
+    let (Some(path), Some(setup)) = (&config.ipsec.charon_socket, setup) else {
         return Ok(None);
     };
     // Who stops the data plane must be the last to have it.
     let clock: Weak<Dataplane> = Arc::downgrade(dataplane);
     let now_s = move || clock.upgrade().map_or(0, |dataplane| dataplane.now_s());
     let tables = model::Tables::new(setup.writer(), now_s);
-    let shared = Shared::new(Model::new(Box::new(tables)), boot_number());
+    let mut model = Model::new(Box::new(tables));
+    let interfaces = config.ipsec_interfaces.iter().map(|one| InterfaceName {
+        if_id: one.if_id,
+        mark: one.mark,
+    });
+    model.set_interfaces(interfaces.collect());
+    let shared = Shared::new(model, boot_number());
     let socket = Socket::bind(path, None)?;
     Ok(Some(Ipsec::start(runtime, shared, socket)?))
 }

@@ -21,6 +21,7 @@
 
 mod dataplane;
 mod events;
+mod interfaces;
 mod names;
 mod policies;
 mod priority;
@@ -39,6 +40,7 @@ use std::time::Instant;
 use ironlane_ipsec::Protocol;
 
 pub use dataplane::{DataPlane, Tables};
+pub use interfaces::InterfaceName;
 pub use names::{
     Class, Lifetime, NewSa, Notice, PolicyKey, PolicyUse, Refusal, SaChange, SaKey, SaUse, Source,
     Verdict,
@@ -60,6 +62,8 @@ pub struct Model {
     connected: HashSet<Source>,
     /// UDP ports of IKE, and of ESP in UDP.
     ports: HashMap<(PortUse, u16), Source>,
+    /// IPsec interfaces; set once.
+    interfaces: Vec<InterfaceName>,
     /// What sources should hear, oldest first.
     notices: Vec<(Source, Notice)>,
 }
@@ -83,6 +87,7 @@ impl Model {
             spis: Spis::default(),
             connected: HashSet::new(),
             ports: HashMap::new(),
+            interfaces: Vec::new(),
             notices: Vec::new(),
         }
     }

@@ -125,7 +125,11 @@ impl fmt::Display for PolicyKey {
             PolicyDirection::Out => "out",
             PolicyDirection::Fwd => "fwd",
         };
-        write!(f, "policy {direction} {} to {}", self.src, self.dst)
+        write!(f, "policy {direction} {} to {}", self.src, self.dst)?;
+        match self.if_id {
+            0 => Ok(()),
+            if_id => write!(f, " if_id {if_id}"),
+        }
     }
 }
 

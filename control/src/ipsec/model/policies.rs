@@ -157,6 +157,8 @@ impl Model {
                 return Ok(());
             }
         }
+        self.check_interface(key.if_id, key.mark)?;
+        self.check_mode(key.if_id, key.mark, of.mode)?;
         // A new charon takes over what a dead one left under this name.
         let connected = self.connected.clone();
         self.change_uses(&key, |uses| {

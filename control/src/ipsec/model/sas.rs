@@ -62,16 +62,15 @@ impl Sas {
         self.by_key.iter()
     }
 
-    /// The outbound SA for a use: that with its SPI; the newest one without an SPI, or where it is gone.
+    /// The outbound SA for a use by `if_id`: that with its SPI; the newest one without an SPI, or where it is
+    /// gone.
     pub(super) fn outbound(&self, of: &PolicyUse, if_id: u32) -> Option<SaId> {
         let is_wanted = |key: &SaKey| {
             let spec = &self.by_key[key].spec;
             let matches = |wanted: IpAddr, addr| wanted.is_unspecified() || wanted == addr;
-            key.protocol == of.protocol
+            (key.protocol, spec.if_id) == (of.protocol, if_id)
                 && of.outer.is_none_or(|(src, dst)| {
-                    (spec.mode, spec.if_id) == (of.mode, if_id)
-                        && matches(src, spec.src)
-                        && matches(dst, spec.dst)
+                    spec.mode == of.mode && matches(src, spec.src) && matches(dst, spec.dst)
                 })
         };
         let all = self.outbound.get(&of.reqid)?;
@@ -162,6 +161,9 @@ impl Model {
     pub fn add_sa(&mut self, source: Source, new: NewSa, now: Instant) -> Result<(), Refusal> {
         let key = new.key();
         self.spis.release(&key);
+        let spec = &new.spec;
+        self.check_interface(spec.if_id, spec.mark)?;
+        self.check_mode(spec.if_id, spec.mark, spec.mode)?;
         if let Some(entry) = self.sas.by_key.get(&key) {
             if entry.source == source && same_sa(&entry.spec, &new.spec) {
                 return self.keep_sa(key, &new.spec);

@@ -11,6 +11,8 @@ use ironlane_rcu::Domain;
 
 use super::*;
 
+mod interfaces;
+
 const CHARON: Source = Source::Charon(1);
 
 struct Bench {

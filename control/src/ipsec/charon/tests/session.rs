@@ -108,7 +108,8 @@ async fn sas_and_policies_come_and_go() {
     let (shared, path) = serve(folder.path());
     let mut plugin = Plugin::connect(&path, 1).await;
     let sa = outbound(0xc123_4567);
-    let (policy, of) = sample_policy();
+    let (mut policy, of) = sample_policy();
+    (policy.mark, policy.if_id) = (sa.name.mark, sa.name.if_id);
     plugin.done(kind::ADD_SA, &sa_body(&sa)).await;
     plugin
         .done(kind::ADD_POLICY, &policy_body(&policy, Some(&of)))
