@@ -50,10 +50,10 @@ static void route_destroy(route_t *this)
 	free(this);
 }
 
-/** Whether such a policy has a route at all. */
+/** Whether such a policy has a route at all: none that an interface leads to, by if_id or mark. */
 static bool has_route(private_routes_t *this, kernel_ipsec_policy_id_t *id)
 {
-	return this->wanted && id->dir == POLICY_OUT && !id->if_id &&
+	return this->wanted && id->dir == POLICY_OUT && !id->if_id && !id->mark.mask &&
 		   !id->dst_ts->get_protocol(id->dst_ts) && !id->src_ts->get_protocol(id->src_ts) &&
 		   id->dst_ts->get_from_port(id->dst_ts) == 0 && id->dst_ts->get_to_port(id->dst_ts) == 0xffff &&
 		   id->src_ts->get_from_port(id->src_ts) == 0 && id->src_ts->get_to_port(id->src_ts) == 0xffff;
