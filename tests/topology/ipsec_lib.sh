@@ -1,6 +1,7 @@
 # For the scripts about IPsec: Ironlanes with strongSwan beside them. Sourced after lib.sh.
 #
-#   two_sites                      h0 ---- p0 [ironlane A] p1 ---- wan ---- p3 [ironlane B] p2 ---- h2
+#   two_sites [LINES_A LINES_B]    h0 ---- p0 [ironlane A] p1 ---- wan ---- p3 [ironlane B] p2 ---- h2
+#                                  with these lines in their configurations
 #   charon SITE NAMESPACE [KERNEL] starts an unmodified strongSwan with the swanctl.conf on standard input;
 #                                  KERNEL is its IPsec backend: kernel-ironlane, kernel-libipsec. Settings
 #                                  of the section charon can be in CHARON_SETTINGS
@@ -18,21 +19,21 @@ CHARON=/usr/lib/ipsec/charon
 PLUGIN=$("$ROOT/plugins/charon/build.sh" "$RUN/plugin") || { echo 'the plugin was not built'; exit 1; }
 NETS_A=10.0.0.0/24,2001:db8:0::/64 NETS_B=10.2.0.0/24,2001:db8:2::/64
 
-two_sites() {
+two_sites() { # [LINES_A LINES_B]
     topology h0:p0 wan:p1 h2:p2
     A=$ROUTER B=${NS_PREFIX}router-b
     new_ns "$B"
     HOSTS=(h0:p0 wan:p1)
-    start_ironlane '[ipsec]' "charon_socket = \"$RUN/a.ipsec\""
-    run 'the other Ironlane is up' start_b
+    start_ironlane '[ipsec]' "charon_socket = \"$RUN/a.ipsec\"" "${1-}"
+    run 'the other Ironlane is up' start_b "${2-}"
     run 'routes' site_routes
 }
 # The other site: a daemon of its own, with a socket of its own.
 ilb() { IRONLANE_SOCKET=$RUN/b.sock "$IRONLANE" "$@"; }
-start_b() {
+start_b() { # [LINES]
     (
         HOSTS=(h2:p2 wan:p3) ROUTER=$B
-        hosts_config '[ipsec]' "charon_socket = \"$RUN/b.ipsec\""
+        hosts_config '[ipsec]' "charon_socket = \"$RUN/b.ipsec\"" "${1-}"
     ) | sed -e "s|$RUN/ironlane.sock|$RUN/b.sock|; s|$RUN/ironlane\"|$RUN/b\"|; s|\"il-$$\"|\"ilb-$$\"|" \
         -e '/name = "p3"/,$ s/peer_name = "eth0"/peer_name = "eth1"/' >"$RUN/b.toml"
     "$IRONLANE" run --config "$RUN/b.toml" >>"$RUN/b.log" 2>&1 &
