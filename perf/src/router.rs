@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, IdleConfig, PortConfig};
 use ironlane_dataplane::eal::crypto::CryptoDevice;
 use ironlane_dataplane::eal::{Clock, Eal, EalConfig, MbufBatch, Memory};
-use ironlane_dataplane::ipsec::{Ipsec, IpsecSetup, IpsecWriter};
+use ironlane_dataplane::ipsec::{FragmentLimits, Ipsec, IpsecSetup, IpsecWriter};
 use ironlane_dataplane::lcore::{CounterSnapshot, ExceptionChannel};
 use ironlane_dataplane::reason::{DropReason, PuntPriority, PuntReason, StageId};
 use ironlane_fib::{
@@ -149,6 +149,7 @@ impl Router {
             let made = IpsecSetup {
                 ipsec: Arc::new(Ipsec::new(&domain)),
                 device,
+                fragments: FragmentLimits::default(),
             };
             (protection.install)(ipsec_writer.insert(made.writer()))?;
             ipsec = Some(made);
