@@ -89,11 +89,9 @@ fn queue_counts(
 fn default_rx(caps: &PortCaps, lcores: u16) -> u16 {
     match caps.driver.as_str() {
         // What they were made with: a queue that nobody polls would lose its packets.
-        "net_ring" | "net_pcap" | "net_af_packet" | "net_af_xdp" | "net_memif" => {
-            caps.max_rx_queues
-        }
-        // The kernel spreads flows.
-        "net_tap" => lcores.min(caps.max_rx_queues),
+        "net_ring" | "net_pcap" | "net_af_packet" | "net_af_xdp" => caps.max_rx_queues,
+        // The kernel spreads flows, or the other end, over as many as we ask for.
+        "net_tap" | "net_memif" => lcores.min(caps.max_rx_queues),
         _ if caps.rss_flows != 0 => lcores.min(caps.max_rx_queues),
         _ => caps.max_rx_queues.min(1),
     }
@@ -240,6 +238,15 @@ mod tests {
         assert_eq!(plan.rx, [1, 2, 0]);
         assert_eq!(plan.tx, [1, 2, 0]);
         assert_eq!(plan.ways, [Way::Queue(2), Way::Queue(0), Way::Queue(1)]);
+    }
+
+    #[test]
+    fn a_port_that_could_have_any_number_of_queues_has_one_for_each_lcore() {
+        for driver in ["net_tap", "net_memif"] {
+            let plan = plan(driver, 256, 256, 2, 0);
+            assert_eq!((plan.rx.len(), plan.tx.len()), (2, 2), "{driver}");
+        }
+        assert_eq!(plan("net_ring", 3, 3, 2, 0).rx.len(), 3, "made with three");
     }
 
     #[test]
