@@ -212,6 +212,46 @@ fn port_and_tap_follow_each_other() {
     tell.tell(PortId(3), TapChange::Gone);
 }
 
+/// A tap that is set down and up again loses its carrier in between, not behind.
+#[test]
+fn a_carrier_is_looked_at_as_soon_as_a_port_was_stopped() {
+    let Some(ns) = Netns::add(&["ilk"]) else {
+        return;
+    };
+    let links = Links::open(&ns.get(0)).unwrap();
+    let tap = Tap::create(&ns.get(0), &links, &spec("p0")).unwrap();
+    let (done, events) = std::sync::mpsc::channel();
+    let asked = done.clone();
+    let port = FollowedPort {
+        port: PortId(3),
+        name: "p0".to_owned(),
+        tap: tap.link().clone(),
+        has_carrier: Box::new(move || {
+            asked.send(None).unwrap();
+            true
+        }),
+        carrier: true,
+        groups: Vec::new(),
+        apply: Box::new(move |change| done.send(Some(change)).unwrap()),
+    };
+    let follower = LinkFollower::start(&ns.get(0), vec![port]).unwrap();
+    let tell = follower.changes();
+    for up in [false, true] {
+        tell.tell(PortId(3), TapChange::Admin(up));
+    }
+    let mut seen = Vec::new();
+    while seen.last() != Some(&Some(TapChange::Admin(true))) {
+        match events.recv_timeout(Duration::from_secs(5)).unwrap() {
+            Some(TapChange::Groups(_)) => {}
+            event => seen.push(event),
+        }
+    }
+    let stopped = Some(TapChange::Admin(false));
+    let at = seen.iter().position(|event| *event == stopped).unwrap();
+    assert_eq!(seen[at + 1], None, "asked before it is started: {seen:?}");
+    follower.stop();
+}
+
 #[test]
 fn a_port_is_told_the_groups_that_its_tap_has_joined() {
     let Some(ns) = Netns::add(&["ilg"]) else {

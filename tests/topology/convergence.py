@@ -24,9 +24,10 @@ import struct
 import sys
 import time
 
-from wire import SO_TIMESTAMPNS, answer, attribute, confirmed, message, percentiles, stamp_of, within
+from wire import NLM_F_REQUEST, SO_TIMESTAMPNS, answer, attribute, attributes, confirmed, message, percentiles, stamp_of, within
 
-RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNEXTHOP = 16, 28, 104
+RTM_NEWLINK, RTM_GETLINK, RTM_NEWNEIGH, RTM_NEWNEXTHOP = 16, 18, 28, 104
+IFLA_CARRIER = 33
 NUD_PERMANENT = 0x80
 GROUP = 10
 ETH_P_IP = 0x0800
@@ -64,6 +65,21 @@ class Box:
     def link(self, port, up):
         body = struct.pack("BxHiII", 0, 0, self.index[port], up, 1)
         return message(RTM_NEWLINK, body, 0)
+
+    def has_carrier(self, port):
+        """Whether a link has a carrier, set up or not."""
+        body = struct.pack("BxHiII", 0, 0, self.index[port], 0, 0)
+        self.netlink.send(struct.pack("IHHII", 16 + len(body), RTM_GETLINK, NLM_F_REQUEST, 1, 0) + body)
+        return attributes(self.netlink.recv(65536), 16 + len(body))[IFLA_CARRIER] != b"\0"
+
+    def lose_carrier(self, port, patience=5):
+        """Waits until the router has taken the carrier of a link that was set down: set up before, it would
+        lose it then, and the kernel would flush what was made meanwhile."""
+        deadline = time.monotonic() + patience
+        while self.has_carrier(port):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{port} was set down and keeps its carrier")
+            time.sleep(0.0002)
 
     def do(self, *messages, patience=5):
         """Sends messages; a link that was set up a moment ago may still be without carrier."""
@@ -175,6 +191,8 @@ def main():
         if what != "link":
             wire.flow(turn * 7919 % int(routes))
         wire.only(old)
+        if before:
+            box.lose_carrier(ports[0])
         box.do(*before)
         start = time.clock_gettime(time.CLOCK_REALTIME)
         box.netlink.send(change)

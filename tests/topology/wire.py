@@ -36,6 +36,16 @@ def attribute(kind, data):
     return struct.pack("HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
 
 
+def attributes(message, at):
+    """The attributes of a netlink message from this byte on, by kind."""
+    found = {}
+    while at + 4 <= len(message):
+        length, kind = struct.unpack_from("HH", message, at)
+        found[kind] = message[at + 4 : at + length]
+        at += max(4, length + -length % 4)
+    return found
+
+
 def message(kind, body, flags=NLM_F_REPLACE | NLM_F_CREATE):
     """A request that the kernel confirms."""
     return struct.pack("IHHII", 16 + len(body), kind, NLM_F_REQUEST | NLM_F_ACK | flags, 1, 0) + body

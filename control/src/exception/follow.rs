@@ -5,7 +5,8 @@
 //! every [`POLL`]: not all of them tell of changes, and a question costs about a microsecond.
 //!
 //! The port follows what is done to its tap (`ip link set TAP down`, another MTU): the mirror
-//! tells, this thread acts, since devices may take their time. It also follows the multicast groups of
+//! tells, this thread acts, since devices may take their time, and looks at carriers at once where the
+//! port was started or stopped. It also follows the multicast groups of
 //! its tap, which are looked at every [`GROUPS`].
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -169,8 +170,14 @@ impl Worker {
                 let left = next.saturating_duration_since(Instant::now());
                 match inbox.recv_timeout(left) {
                     Ok(Told::Tap(port, change)) => {
+                        let restarts = matches!(change, TapChange::Admin(_));
                         for followed in self.ports.iter_mut().filter(|p| p.port == port) {
                             (followed.apply)(change.clone());
+                        }
+                        if restarts {
+                            // A port that was stopped has no carrier. Told later, it might be after
+                            // the tap was set up again: routes made meanwhile would be flushed.
+                            self.follow_ports();
                         }
                     }
                     Err(RecvTimeoutError::Timeout) => break,
