@@ -40,7 +40,7 @@ pub use inner::Inner;
 pub use ipsec::Ipsec;
 pub use layout::{Layout, Span};
 pub use outer::Encapsulated;
-pub use policy::{Action, Policy, PolicyDirection, PolicySpec, admits};
+pub use policy::{Action, NotAdmitted, Policy, PolicyDirection, PolicySpec, admits};
 pub use process::OPEN_ROOM_BYTES;
 pub use reject::Reject;
 pub use replay::{MIN_WINDOW, ReplayWindow};

@@ -116,29 +116,45 @@ impl PolicySpec {
     }
 }
 
+/// Why a packet that arrived may not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NotAdmitted {
+    /// Its policy discards it.
+    Discard,
+    /// It came in clear, and its policy wants it protected.
+    Unprotected,
+    /// It came by another SA than its policy wants, or by a tunnel where none is wanted.
+    Mismatch,
+    /// It came by a tunnel, and no policy expects it there.
+    Missing,
+}
+
 /// Whether a packet that arrived may pass: `policy` is the one of [`PolicyDirection::In`] or
 /// [`PolicyDirection::Fwd`] that it meets, `sa` the SA that it came by, if it was protected (RFC 4301
-/// 5.2, step 4). What came out of a tunnel needs a policy that asks for it.
+/// 5.2, step 4). What came out of a tunnel needs a policy that asks for it, as with Linux.
+///
+/// # Errors
+/// Why not.
 ///
 /// ```
-/// use ironlane_ipsec::{Action, PolicyDirection, PolicySpec, Selector, admits};
+/// use ironlane_ipsec::{Action, NotAdmitted, PolicyDirection, PolicySpec, Selector, admits};
 ///
 /// let all = Selector::between("::/0".parse()?, "::/0".parse()?);
 /// let discard = PolicySpec::new(PolicyDirection::In, all, Action::Discard);
-/// assert!(admits(None, None) && !admits(Some(&discard), None));
+/// assert_eq!(admits(None, None), Ok(()));
+/// assert_eq!(admits(Some(&discard), None), Err(NotAdmitted::Discard));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[inline]
-pub fn admits(policy: Option<&PolicySpec>, sa: Option<&SaSpec>) -> bool {
-    if let (Some(policy), Some(sa)) = (policy, sa)
-        && !policy.expects(sa)
-    {
-        return false;
-    }
+pub fn admits(policy: Option<&PolicySpec>, sa: Option<&SaSpec>) -> Result<(), NotAdmitted> {
+    let is_tunnel = |sa: &SaSpec| sa.mode != Mode::Transport;
     match (policy.map(|spec| spec.action), sa) {
-        (Some(Action::Discard), _) => false,
-        (None | Some(Action::Bypass), sa) => sa.is_none_or(|sa| sa.mode == Mode::Transport),
-        (Some(Action::Protect { optional, .. }), None) => optional,
+        (Some(Action::Discard), _) => Err(NotAdmitted::Discard),
+        (None, Some(sa)) if is_tunnel(sa) => Err(NotAdmitted::Missing),
+        (Some(Action::Bypass), Some(sa)) if is_tunnel(sa) => Err(NotAdmitted::Mismatch),
+        (None | Some(Action::Bypass), _) => Ok(()),
+        (Some(Action::Protect { optional: true, .. }), None) => Ok(()),
+        (Some(Action::Protect { .. }), None) => Err(NotAdmitted::Unprotected),
         (
             Some(Action::Protect {
                 reqid,
@@ -147,7 +163,13 @@ pub fn admits(policy: Option<&PolicySpec>, sa: Option<&SaSpec>) -> bool {
                 ..
             }),
             Some(sa),
-        ) => (reqid == 0 || reqid == sa.reqid) && protocol == sa.protocol && mode == sa.mode,
+        ) => {
+            let fits = (reqid == 0 || reqid == sa.reqid)
+                && protocol == sa.protocol
+                && mode == sa.mode
+                && policy.is_none_or(|spec| spec.expects(sa));
+            fits.then_some(()).ok_or(NotAdmitted::Mismatch)
+        }
     }
 }
 

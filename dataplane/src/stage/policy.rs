@@ -20,7 +20,9 @@
 //! it comes out of the tap.
 
 use ironlane_fib::{AdjacencyKind, PortId};
-use ironlane_ipsec::{Action, Event, Flow, Policy as Rule, PolicyDirection, Sa, fragments};
+use ironlane_ipsec::{
+    Action, Event, Flow, NotAdmitted, Policy as Rule, PolicyDirection, Sa, admits, fragments,
+};
 use ironlane_packet::ip4::{HEADER_LEN_BYTES as IP4_LEN, Ip4Mut};
 use ironlane_packet::ip4_options::{self, Ip4OptionsNeed};
 use ironlane_packet::ip6::{HEADER_LEN_BYTES as IP6_LEN, Ip6Mut};
@@ -225,39 +227,12 @@ fn arrived(
     }
     let (if_id, mark) = by.map_or((0, 0), |sa| (sa.spec().if_id, sa.spec().mark.value));
     let rule = rule(packet, flow, direction, (if_id, mark), view);
-    match (rule.map(|rule| rule.spec().action), by) {
-        (None, None) | (Some(Action::Bypass), None) => Ok(()),
-        // As Linux: who sends by a tunnel must be expected there.
-        (None, Some(sa)) if !is_transport(sa) => Err(DropReason::PolicyMissing),
-        (Some(Action::Bypass), Some(sa)) if !is_transport(sa) => Err(DropReason::PolicyMismatch),
-        (None | Some(Action::Bypass), Some(_)) => Ok(()),
-        (Some(Action::Discard), _) => Err(DropReason::PolicyDiscard),
-        (Some(Action::Protect { optional, .. }), None) => match optional {
-            true => Ok(()),
-            false => Err(DropReason::PolicyUnprotected),
-        },
-        (
-            Some(Action::Protect {
-                reqid,
-                protocol,
-                mode,
-                ..
-            }),
-            Some(sa),
-        ) => {
-            let spec = sa.spec();
-            let fits = spec.protocol == protocol
-                && spec.mode == mode
-                && (reqid == 0 || spec.reqid == reqid)
-                && rule.is_none_or(|rule| rule.spec().expects(spec));
-            fits.then_some(()).ok_or(DropReason::PolicyMismatch)
-        }
-    }
-}
-
-#[inline]
-fn is_transport(sa: &Sa<Session>) -> bool {
-    sa.spec().mode == ironlane_ipsec::Mode::Transport
+    admits(rule.map(Rule::spec), by.map(Sa::spec)).map_err(|why| match why {
+        NotAdmitted::Discard => DropReason::PolicyDiscard,
+        NotAdmitted::Unprotected => DropReason::PolicyUnprotected,
+        NotAdmitted::Mismatch => DropReason::PolicyMismatch,
+        NotAdmitted::Missing => DropReason::PolicyMissing,
+    })
 }
 
 /// The policy of a packet by an interface of this `if_id` and mark, which is noted as used.
