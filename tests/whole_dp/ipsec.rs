@@ -69,12 +69,16 @@ pub fn sa(direction: Direction) -> SaSpec {
     }
 }
 
-pub const PROTECT: Action = Action::Protect {
-    reqid: REQID,
-    protocol: Protocol::Esp,
-    mode: Mode::Tunnel,
-    optional: false,
-};
+pub const PROTECT: Action = protect(Mode::Tunnel);
+
+pub const fn protect(mode: Mode) -> Action {
+    Action::Protect {
+        reqid: REQID,
+        protocol: Protocol::Esp,
+        mode,
+        optional: false,
+    }
+}
 
 pub fn policy(
     dp: &mut WholeDp,
@@ -108,6 +112,20 @@ pub fn tunnel_in(dp: &mut WholeDp, spec: SaSpec) -> SaId {
         policy(dp, direction, "10.2.0.0/16", "0.0.0.0/0", PROTECT);
     }
     dp.ipsec().add_sa(spec).unwrap()
+}
+
+/// The SA and policy of packets of ours to the peer itself, in transport mode.
+pub fn transport_out(dp: &mut WholeDp) -> SaId {
+    let action = protect(Mode::Transport);
+    let (ours, peer) = ("198.51.100.1/32", "203.0.113.77/32");
+    let rule = policy(dp, PolicyDirection::Out, ours, peer, action);
+    let spec = SaSpec {
+        mode: Mode::Transport,
+        ..sa(Direction::Out)
+    };
+    let id = dp.ipsec().add_sa(spec).unwrap();
+    dp.ipsec().bind(rule, Some(id)).unwrap();
+    id
 }
 
 fn cipher() -> (Aes128Gcm, &'static [u8]) {
@@ -409,27 +427,7 @@ pub fn an_sa_belongs_to_one_lcore_whoever_meets_its_packets() {
 #[test]
 pub fn transport_mode_keeps_the_header_and_the_neighbour_of_the_kernel() {
     let mut dp = with_ipsec();
-    let action = Action::Protect {
-        reqid: REQID,
-        protocol: Protocol::Esp,
-        mode: Mode::Transport,
-        optional: false,
-    };
-    let rule = policy(
-        &mut dp,
-        PolicyDirection::Out,
-        "198.51.100.1/32",
-        "203.0.113.77/32",
-        action,
-    );
-    let id = dp
-        .ipsec()
-        .add_sa(SaSpec {
-            mode: Mode::Transport,
-            ..sa(Direction::Out)
-        })
-        .unwrap();
-    dp.ipsec().bind(rule, Some(id)).unwrap();
+    transport_out(&mut dp);
     let frame = dp
         .frame("p1")
         .dst("02::42")

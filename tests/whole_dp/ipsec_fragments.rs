@@ -18,8 +18,8 @@ use crate::ipsec::{
     OURS, PEER, PROTECT, SPI, THERE, esp, from_peer, in_tunnel, packet, policy, sa, tunnel_in,
     with_ipsec, with_ipsec_by, with_ipsec_on,
 };
+pub use crate::ipsec_too_big::OURS6;
 
-pub const OURS6: &str = "2001:db8:0:2::1";
 pub const PEER6: &str = "2001:db8:f::77";
 
 /// Fragments of an IPv4 frame with 20 bytes of header, each with `len` bytes behind it but for the last.

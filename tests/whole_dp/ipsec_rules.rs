@@ -1,16 +1,14 @@
 //! What IPsec refuses.
 
 use ironlane_dataplane::reason::{DropReason, PuntReason};
-use ironlane_ipsec::{
-    Action, Direction, Event, Limits, Mode, PolicyDirection, Protocol, Reject, SaSpec, Selector,
-};
+use ironlane_ipsec::{Action, Direction, Event, Limits, PolicyDirection, Reject, SaSpec, Selector};
 use ironlane_packet::ip4::{Ip4Fields, MF};
 use ironlane_packet::proto::ip;
 use ironlane_tests::WholeDp;
 
 use crate::ipsec::{
     OURS, PEER, PROTECT, REQID, SPI, THERE, esp, from_peer, in_tunnel, inner_packet, packet,
-    policy, sa, tunnel_in, tunnel_out, with_ipsec, with_ipsec_on,
+    policy, sa, transport_out, tunnel_in, tunnel_out, with_ipsec, with_ipsec_on,
 };
 use crate::{FAR4, HOST4};
 
@@ -93,25 +91,7 @@ pub fn packets_that_an_sa_refuses_are_dropped_by_name() {
 #[test]
 pub fn transport_mode_takes_no_fragments() {
     let mut dp = with_ipsec();
-    let action = Action::Protect {
-        reqid: REQID,
-        protocol: Protocol::Esp,
-        mode: Mode::Transport,
-        optional: false,
-    };
-    let rule = policy(
-        &mut dp,
-        PolicyDirection::Out,
-        "198.51.100.1/32",
-        "203.0.113.77/32",
-        action,
-    );
-    let spec = SaSpec {
-        mode: Mode::Transport,
-        ..sa(Direction::Out)
-    };
-    let id = dp.ipsec().add_sa(spec).unwrap();
-    dp.ipsec().bind(rule, Some(id)).unwrap();
+    transport_out(&mut dp);
     // RFC 4301 7: a host protects before it fragments.
     let frame = dp.frame("p1").dst("02::9").ip4(OURS, PEER);
     let frame = frame.fragment_word(MF).data(&[0; 24]).udp(1, 2);

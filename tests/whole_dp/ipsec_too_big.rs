@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ironlane_dataplane::dataplane::PolicerConfig;
 use ironlane_dataplane::reason::{DropReason, PuntReason};
-use ironlane_ipsec::{Action, Direction, Mode, PolicyDirection, Protocol, SaId, SaSpec};
+use ironlane_ipsec::{Direction, PolicyDirection, SaId, SaSpec};
 use ironlane_packet::checksum;
 use ironlane_packet::ip4::{Ip4, Ip4Mut, MF, OFFSET};
 use ironlane_packet::ip6::Ip6;
@@ -13,17 +13,17 @@ use ironlane_packet::{icmp, icmp6};
 use ironlane_tests::{Event, Outcome, Settings, WholeDp};
 
 use crate::ipsec::{
-    OURS, PEER, PROTECT, REQID, THERE, policy, sa, tunnel_out, unesp, with_ipsec, with_ipsec_by,
-    with_ipsec_on,
+    OURS, PEER, PROTECT, THERE, policy, sa, transport_out, tunnel_out, unesp, with_ipsec,
+    with_ipsec_by, with_ipsec_on,
 };
 use crate::{FAR6, HOST4, HOST6};
 
-const MTU: usize = 1500;
+pub const MTU: usize = 1500;
 /// What the tunnel of the tests takes: 20 bytes of IPv4, 8 of ESP, 8 of IV, 2 and padding, 16 of ICV.
 const INNER_MTU: usize = 1446;
 
 /// The IP packets that a port sent, which are all that it and others sent.
-fn sent(out: &Outcome, port: &str) -> Vec<Vec<u8>> {
+pub fn sent(out: &Outcome, port: &str) -> Vec<Vec<u8>> {
     let packets = out.take_events().0.into_iter().map(|event| match event {
         Event::Sent { port: by, bytes } if by == port => bytes[14..].to_vec(),
         event => panic!("{event:?}"),
@@ -32,7 +32,7 @@ fn sent(out: &Outcome, port: &str) -> Vec<Vec<u8>> {
 }
 
 /// What is in IPv4 packets of ESP, none of which is longer than the MTU.
-fn inside(packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
+pub fn inside(packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let inner = |packet: &Vec<u8>| {
         assert!(packet.len() <= MTU, "{}", packet.len());
         let text = unesp(&packet[20..]).2;
@@ -44,7 +44,7 @@ fn inside(packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 /// What fragments are of, with the header of the first; they are in order, and each has a header of
 /// 20 bytes.
-fn joined(fragments: &[Vec<u8>]) -> Vec<u8> {
+pub fn joined(fragments: &[Vec<u8>]) -> Vec<u8> {
     let mut body = Vec::new();
     for (place, fragment) in fragments.iter().enumerate() {
         let header = Ip4::new(fragment).unwrap();
@@ -192,20 +192,7 @@ pub fn the_kernels_own_packets_are_fragmented_whatever_df_says() {
 #[test]
 pub fn transport_mode_is_fragmented_once_it_is_sealed() {
     let mut dp = with_ipsec();
-    let action = Action::Protect {
-        reqid: REQID,
-        protocol: Protocol::Esp,
-        mode: Mode::Transport,
-        optional: false,
-    };
-    let (ours, peer) = ("198.51.100.1/32", "203.0.113.77/32");
-    let rule = policy(&mut dp, PolicyDirection::Out, ours, peer, action);
-    let spec = SaSpec {
-        mode: Mode::Transport,
-        ..sa(Direction::Out)
-    };
-    let id = dp.ipsec().add_sa(spec).unwrap();
-    dp.ipsec().bind(rule, Some(id)).unwrap();
+    transport_out(&mut dp);
     let frame = dp.frame("p1").dst("02::42").ip4(OURS, PEER).df();
     let frame = frame.data_len(MTU - 28).udp(1, 2);
     let out = dp.inject(&[("p1", &frame)]);
@@ -217,7 +204,7 @@ pub fn transport_mode_is_fragmented_once_it_is_sealed() {
 }
 
 /// An SA for IPv6 to [`FAR6`] between these addresses.
-fn tunnel6(dp: &mut WholeDp, src: &str, dst: &str) -> SaId {
+pub fn tunnel6(dp: &mut WholeDp, src: &str, dst: &str) -> SaId {
     dp.neighbour("2001:db8:0:1::10 dev p0 lladdr 02::aa");
     let out = PolicyDirection::Out;
     let rule = policy(dp, out, "::/0", "2001:db8:f::/64", PROTECT);
@@ -232,7 +219,7 @@ fn tunnel6(dp: &mut WholeDp, src: &str, dst: &str) -> SaId {
     id
 }
 
-const OURS6: &str = "2001:db8:0:2::1";
+pub const OURS6: &str = "2001:db8:0:2::1";
 
 #[test]
 pub fn senders_of_ip6_are_told_by_the_address_of_the_tunnel() {

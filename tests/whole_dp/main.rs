@@ -23,6 +23,7 @@ mod ipsec_fragments_refused;
 mod ipsec_fuzz;
 mod ipsec_interface;
 mod ipsec_peers;
+mod ipsec_modes;
 mod ipsec_rules;
 mod ipsec_too_big;
 mod local;

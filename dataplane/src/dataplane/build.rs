@@ -1,7 +1,7 @@
 //! Putting the data plane together.
 
 use std::collections::HashSet;
-use std::hash::RandomState;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex};
 
 use ironlane_fib::{PortId, Tables};
@@ -275,8 +275,8 @@ impl Assembly<'_> {
                     gatherer,
                     // A pool of ports: what it makes leaves by their transmit queues.
                     pool: self.all_pools[0].clone(),
-                    // Where one lcore is, another will not be for a while.
-                    next_id: (index as u16).wrapping_mul(0x1357),
+                    // Where one lcore is, another will hardly be; nobody outside knows (RFC 7739).
+                    next_id: hasher.hash_one(index) as u32,
                 },
                 shared: Arc::clone(&shared),
                 set: Arc::clone(&counters),

@@ -6,21 +6,23 @@
 //! | IPv4, may be fragmented | a tunnel | fragments are sealed, each by itself |
 //! | IPv4, may be fragmented | BEET, transport | fragmented once it is sealed: SAs of these modes carry whole packets |
 //! | IPv4, DF | anything | its sender is told; but the kernel's own is fragmented as if it had no DF |
-//! | IPv6 | an SA over IPv6 | its sender is told |
+//! | IPv6 | an SA over IPv6 | its sender is told; but what IPv6 promises to carry, 1,280 bytes, is fragmented once it is sealed (RFC 2473 7.1) |
 //! | IPv6 | an SA over IPv4 | fragmented once it is sealed: the router is known by no IPv6 address there that could tell |
+//!
+//! Which way is not for policies to choose: charon knows no such option.
 //!
 //! The kernel does not learn of tunnels that the router adds behind it, so its TCP would send what is
 //! too long again and again if IPv4 packets with DF were lost.
 
 use std::net::IpAddr;
 
-use ironlane_fib::PortId;
 use ironlane_ipsec::{Mode, Sa, SaSpec};
 use ironlane_packet::ip4::Ip4;
 
 use super::answer::make_too_big;
 use super::seal::NOBODY;
 use super::split::split;
+use super::split6::split6;
 use super::{L2, Tag};
 use crate::burst::{BurstStore, Outlet};
 use crate::eal::crypto::Session;
@@ -70,8 +72,6 @@ enum Fit {
     PiecesAfter,
     /// Its sender is told this MTU.
     Tell(usize),
-    /// It is lost, and telling would not help.
-    Lose,
 }
 
 /// Decides about a packet of `len` bytes that begins with `packet`; `inner_mtu` is what fits.
@@ -83,25 +83,21 @@ fn fit(spec: &SaSpec, packet: &[u8], len: usize, inner_mtu: usize, is_ours: bool
         Some(header) if header.version() == 4 => match spec.mode {
             _ if header.dont_fragment() && !is_ours => Fit::Tell(inner_mtu),
             Mode::Tunnel => Fit::Pieces(inner_mtu),
-            Mode::Transport | Mode::Beet if spec.dst.is_ipv4() => Fit::PiecesAfter,
-            Mode::Transport | Mode::Beet => Fit::Lose,
+            Mode::Transport | Mode::Beet => Fit::PiecesAfter,
         },
         _ if spec.dst.is_ipv4() => Fit::PiecesAfter,
         _ if len > IP6_MTU => Fit::Tell(inner_mtu.max(IP6_MTU)),
-        _ => Fit::Lose,
+        _ => Fit::PiecesAfter,
     }
 }
 
 impl Lcore {
-    /// The largest packet that the way to the other end of an SA takes, for packets of `port`.
-    fn mtu_to(&self, sa: &Sa<Session>, port: PortId, view: &TablesView<'_>) -> usize {
-        let Some(arrival) = self.crypto.arrival(port) else {
-            return usize::MAX;
-        };
-        let (tables, guard) = (view.tables, view.guard);
+    /// The largest packet that the way to the other end of an SA takes.
+    fn mtu_to(&self, sa: &Sa<Session>, view: &TablesView<'_>) -> usize {
+        let (tables, guard, vrf) = (view.tables, view.guard, sa.spec().vrf);
         let nexthop = match sa.spec().dst {
-            IpAddr::V4(dst) => tables.ip4(guard, arrival.vrf).lookup(guard, dst.to_bits()),
-            IpAddr::V6(dst) => tables.ip6(guard, arrival.vrf).lookup(guard, dst.to_bits()),
+            IpAddr::V4(dst) => tables.ip4(guard, vrf).lookup(guard, dst.to_bits()),
+            IpAddr::V6(dst) => tables.ip6(guard, vrf).lookup(guard, dst.to_bits()),
         };
         let nexthops = tables.nexthops();
         usize::from(nexthops.resolve(guard, nexthop, 0).mtu())
@@ -120,15 +116,16 @@ impl Lcore {
     ) {
         let word = mbuf.port();
         let (port, is_ours) = (Tag::port(word), word & Tag::INJECTED != 0);
-        let mtu = self.mtu_to(sa, port, view);
+        let mtu = self.mtu_to(sa, view);
         let packet = mbuf.data().get(L2..).unwrap_or(&[]);
         let len = mbuf.pkt_len().saturating_sub(L2);
         match fit(sa.spec(), packet, len, sa.inner_mtu(mtu), is_ours) {
             Fit::Whole => self.add(mbuf, sa, usize::MAX, fitting, store, view),
             Fit::PiecesAfter => self.add(mbuf, sa, mtu, fitting, store, view),
             Fit::Pieces(longest) => {
-                let Some(mut pieces) = self.split(&mbuf, L2, longest) else {
-                    return self.outlet.lose(port, DropReason::IpsecTooBig, mbuf);
+                let mut pieces = match self.split(&mbuf, L2, longest) {
+                    Ok(pieces) => pieces,
+                    Err(reason) => return self.outlet.lose(port, reason, mbuf),
                 };
                 mbuf.free();
                 for piece in pieces.drain() {
@@ -156,7 +153,6 @@ impl Lcore {
                     self.outlet.lose(port, DropReason::IpsecTooBig, mbuf);
                 }
             }
-            Fit::Lose => self.outlet.lose(port, DropReason::IpsecTooBig, mbuf),
         }
     }
 
@@ -179,11 +175,21 @@ impl Lcore {
     }
 
     /// Fragments of a packet, counted as made but for one, which stands for the packet.
-    pub(super) fn split(&mut self, mbuf: &Mbuf, base: usize, mtu: usize) -> Option<MbufBatch> {
-        let pieces = split(&self.crypto.pool, mbuf, base, mtu, self.crypto.next_id)?;
-        self.crypto.next_id = self.crypto.next_id.wrapping_add(1);
+    pub(super) fn split(
+        &mut self,
+        mbuf: &Mbuf,
+        base: usize,
+        mtu: usize,
+    ) -> Result<MbufBatch, DropReason> {
+        let (pool, id) = (&self.crypto.pool, self.crypto.next_id);
+        let pieces = match mbuf.data().get(base).map(|byte| byte >> 4) {
+            Some(6) => split6(pool, mbuf, base, mtu, id)?,
+            // The lower half is all that IPv4 has room for.
+            _ => split(pool, mbuf, base, mtu, id as u16)?,
+        };
+        self.crypto.next_id = id.wrapping_add(1);
         let more = pieces.len() as u64 - 1;
         self.outlet.counters.made(Tag::port(mbuf.port()), more);
-        Some(pieces)
+        Ok(pieces)
     }
 }

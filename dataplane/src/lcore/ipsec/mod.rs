@@ -20,10 +20,11 @@ mod lists;
 mod open;
 mod seal;
 mod split;
+mod split6;
 
 use std::mem;
 
-use ironlane_fib::PortId;
+use ironlane_fib::{PortId, VrfId};
 use ironlane_ipsec::{Layout, Reject, Sa, SaId, Span};
 use ironlane_packet::eth::{EtherType, Mac};
 
@@ -55,7 +56,7 @@ pub(crate) struct Crypto {
     /// Buffers for packets that are made here.
     pub(crate) pool: Mempool,
     /// Identification of the next packet that is fragmented and has none.
-    pub(crate) next_id: u16,
+    pub(crate) next_id: u32,
 }
 
 /// Says in [`Mbuf::port`] what a packet on a ring between lcores is.
@@ -176,12 +177,29 @@ impl Lcore {
         origin: Origin,
         view: &TablesView<'_>,
     ) {
+        self.run_again_in(store, port, None, origin, view);
+    }
+
+    /// The same, in the tables of `vrf`, or else of the port's.
+    fn run_again_in(
+        &mut self,
+        store: &mut BurstStore,
+        port: PortId,
+        vrf: Option<VrfId>,
+        origin: Origin,
+        view: &TablesView<'_>,
+    ) {
         if store.packets_mut().is_empty() {
             return;
         }
         match self.crypto.arrival(port) {
             Some(arrival) => {
-                let arrival = Arrival { origin, ..arrival };
+                let vrf = vrf.unwrap_or(arrival.vrf);
+                let arrival = Arrival {
+                    origin,
+                    vrf,
+                    ..arrival
+                };
                 let counters = &mut self.outlet.counters;
                 self.pipeline.run(store, arrival, view, counters);
                 self.outlet.begin(port, view.now_ns);

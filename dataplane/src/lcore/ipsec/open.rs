@@ -75,6 +75,8 @@ impl Lcore {
             self.outlet.lose_at(step, mbuf);
         }
         self.outlet.counters.lap(StageId::Ipsec, count as u64);
+        // Inner packets are looked up where the outer ones arrived: an SA says where those are routed, and
+        // nothing says where these are. An XFRM interface in a VRF would, by the SA's `if_id`.
         if let Some(port) = port {
             self.run_again(store, port, Origin::Opened, view);
         }

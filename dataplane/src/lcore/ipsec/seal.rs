@@ -2,7 +2,7 @@
 
 use std::array;
 
-use ironlane_fib::PortId;
+use ironlane_fib::{PortId, VrfId};
 use ironlane_ipsec::{Layout, Mode, Reject, Room, Sa};
 use ironlane_packet::checksum;
 use ironlane_packet::eth::Mac;
@@ -13,7 +13,7 @@ use crate::burst::{BurstStore, Origin};
 use crate::eal::crypto::Session;
 use crate::eal::{BURST_MAX, Mbuf, MbufBatch};
 use crate::lcore::poll::Lcore;
-use crate::reason::{DropReason, StageId};
+use crate::reason::StageId;
 use crate::stage::{Entrance, StageMeter, TablesView};
 
 /// Source MAC of a protected packet while it passes the stages: one that no port has.
@@ -36,6 +36,8 @@ struct Leaving {
     by: PortId,
     /// The MAC of the port that it came by.
     own: Mac,
+    /// Where its outer header is routed.
+    vrf: VrfId,
     /// It has its Ethernet header already: the kernel sent it in transport mode.
     ethernet: Option<[u8; L2]>,
     /// It gets a hop more. The rewrite takes one from every packet, and from these it should not: the
@@ -120,6 +122,7 @@ impl Lcore {
                 word,
                 by,
                 own,
+                vrf: sa.spec().vrf,
                 ethernet: (is_ours && is_transport).then_some(ethernet),
                 more_hops: is_ours || !is_transport,
             };
@@ -127,10 +130,12 @@ impl Lcore {
                 self.leave(mbuf, leaving, &mut port, store, view);
                 continue;
             }
-            let Some(mut pieces) = self.split(&mbuf, 0, split_at[place]) else {
-                self.outlet
-                    .lose(Tag::port(word), DropReason::IpsecTooBig, mbuf);
-                continue;
+            let mut pieces = match self.split(&mbuf, 0, split_at[place]) {
+                Ok(pieces) => pieces,
+                Err(reason) => {
+                    self.outlet.lose(Tag::port(word), reason, mbuf);
+                    continue;
+                }
             };
             mbuf.free();
             for piece in pieces.drain() {
@@ -138,18 +143,18 @@ impl Lcore {
             }
         }
         self.outlet.counters.lap(StageId::Ipsec, count as u64);
-        if let Some(port) = port {
-            self.run_again(store, port, Origin::Sealed, view);
+        if let Some((port, vrf)) = port {
+            self.run_again_in(store, port, Some(vrf), Origin::Sealed, view);
         }
     }
 
-    /// Sends what has its Ethernet header, and gathers the rest for the stages; `port` is where the
-    /// packets came from that are gathered.
+    /// Sends what has its Ethernet header, and gathers the rest for the stages; `from` is where the
+    /// packets came from that are gathered, and where they are routed.
     fn leave(
         &mut self,
         mut mbuf: Mbuf,
         leaving: Leaving,
-        port: &mut Option<PortId>,
+        from: &mut Option<(PortId, VrfId)>,
         store: &mut BurstStore,
         view: &TablesView<'_>,
     ) {
@@ -174,10 +179,12 @@ impl Lcore {
         // For `Packet::sealed_by`.
         mbuf.set_user(leaving.by.0.into());
         let is_full = store.packets_mut().is_full();
-        if port.is_some_and(|port| port != came_by || is_full) {
-            self.run_again(store, port.unwrap_or(came_by), Origin::Sealed, view);
+        if let Some((port, vrf)) = *from
+            && (is_full || (port, vrf) != (came_by, leaving.vrf))
+        {
+            self.run_again_in(store, port, Some(vrf), Origin::Sealed, view);
         }
-        *port = Some(came_by);
+        *from = Some((came_by, leaving.vrf));
         if let Err(mbuf) = store.packets_mut().push(mbuf) {
             self.outlet.lose_at(Step::Failed, mbuf);
         }

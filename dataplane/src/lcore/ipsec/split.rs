@@ -4,6 +4,10 @@ use ironlane_packet::checksum;
 use ironlane_packet::ip4::{DF, HEADER_LEN_BYTES, Ip4, MF, OFFSET};
 
 use crate::eal::{BURST_MAX, DATA_ROOM, Mbuf, MbufBatch, Mempool};
+use crate::reason::DropReason;
+
+/// Why a packet is not fragmented.
+const TOO_BIG: DropReason = DropReason::IpsecTooBig;
 
 /// The longest header.
 const HEADER_MAX: usize = 60;
@@ -15,36 +19,35 @@ const TAIL: usize = 128;
 /// own with a copy of those bytes, and none longer than `mtu`. They may be fragmented again, whether
 /// the packet might be or not; one that might not gets `id`, since it may have none of its own.
 ///
-/// `None`: it is no whole packet, more than a burst of pieces, or there are no buffers.
+/// # Errors
+/// [`DropReason::IpsecTooBig`] if it is no whole packet, or more than a burst of pieces;
+/// [`DropReason::IpsecNoBuffer`] if there are no buffers.
 pub(super) fn split(
     pool: &Mempool,
     mbuf: &Mbuf,
     base: usize,
     mtu: usize,
     id: u16,
-) -> Option<MbufBatch> {
-    let packet = mbuf.data().get(base..)?;
-    let header = Ip4::new(packet)?;
+) -> Result<MbufBatch, DropReason> {
+    let packet = mbuf.data().get(base..).unwrap_or(&[]);
+    let header = Ip4::new(packet).ok_or(TOO_BIG)?;
     let (header_len, total_len) = (header.header_len_bytes(), header.total_len_bytes());
-    let first = packet.get(..header_len)?;
-    let body_len = usize::from(total_len).checked_sub(header_len)?;
+    let first = packet.get(..header_len).ok_or(TOO_BIG)?;
+    let body_len = usize::from(total_len)
+        .checked_sub(header_len)
+        .ok_or(TOO_BIG)?;
     if header_len < HEADER_LEN_BYTES || mbuf.pkt_len() < base + usize::from(total_len) {
-        return None;
+        return Err(TOO_BIG);
     }
     let later = Header::of_later(first);
-    let room = mtu.min(usize::from(DATA_ROOM).saturating_sub(base + TAIL));
-    let step = room.checked_sub(header_len)? / 8 * 8;
-    let count = body_len.checked_div(step)? + usize::from(!body_len.is_multiple_of(step));
-    if !(1..=BURST_MAX).contains(&count) {
-        return None;
-    }
+    let (step, count) = steps(body_len, base, header_len, mtu).ok_or(TOO_BIG)?;
     let (word, new_id) = match header.fragment_word() {
         word if word & DF != 0 => (word & !DF, Some(id)),
         word => (word, None),
     };
     let mut pieces = MbufBatch::new();
     if !pool.alloc(&mut pieces, count) {
-        return None;
+        return Err(DropReason::IpsecNoBuffer);
     }
     for (place, piece) in pieces.as_mut_slice().iter_mut().enumerate() {
         let at = place * step;
@@ -61,14 +64,28 @@ pub(super) fn split(
         // Checked against the smallest buffer above.
         let Some(room) = piece.append(base + header.len + len) else {
             pieces.free();
-            return None;
+            return Err(TOO_BIG);
         };
         room[..base].copy_from_slice(&mbuf.data()[..base]);
         header.write(&mut room[base..], more | offset, new_id);
         mbuf.copy_to(base + header_len + at, &mut room[base + header.len..]);
         piece.set_port(mbuf.port());
     }
-    Some(pieces)
+    Ok(pieces)
+}
+
+/// How many bytes of a body each piece has but for the last, and how many pieces there are, with `base` bytes
+/// and headers of `header_len` before each.
+pub(super) fn steps(
+    body_len: usize,
+    base: usize,
+    header_len: usize,
+    mtu: usize,
+) -> Option<(usize, usize)> {
+    let room = mtu.min(usize::from(DATA_ROOM).saturating_sub(base + TAIL));
+    let step = room.checked_sub(header_len)? / 8 * 8;
+    let count = body_len.checked_div(step)? + usize::from(!body_len.is_multiple_of(step));
+    (1..=BURST_MAX).contains(&count).then_some((step, count))
 }
 
 /// The header of a piece.
