@@ -218,6 +218,8 @@ drop_reasons! {
         /// Protected by an IPsec interface, and the way to the peer leads to that interface again: route
         /// the peer's address by another.
         IpsecInterfaceLoop = "ipsec_interface_loop",
+        /// It would leave, and charon has not yet told its policies since the start ([ipsec] wait_for_charon_s).
+        PolicyNotKnown = "policy_not_known",
     }
     Ip6Local {
         /// Multicast beyond the link, to a group that the tap has not joined: there are no multicast

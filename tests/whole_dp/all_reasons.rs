@@ -11,8 +11,8 @@ use ironlane_tests::take_seen;
 
 use crate::{
     chains, control, ethernet, exceptions, glean, ip4_rules, ip6_rules, ipsec,
-    ipsec_fragments_refused, ipsec_interface, ipsec_rules, ipsec_too_big, local, local_groups,
-    ports,
+    ipsec_fragments_refused, ipsec_interface, ipsec_modes, ipsec_rules, ipsec_too_big, local,
+    local_groups, ports,
 };
 
 /// A test, to run here again; or why none is possible in this process.
@@ -94,6 +94,7 @@ fn test_of_drop(reason: DropReason) -> Subject {
         D::IpsecInterfaceDown => {
             ipsec_interface::an_interface_that_is_down_or_missing_lets_nothing_in
         }
+        D::PolicyNotKnown => ipsec_modes::nothing_leaves_before_policies_are_known,
         D::PolicyNoSa => ipsec::without_an_sa_a_packet_is_lost_and_ike_is_asked,
         D::IpsecReplay | D::IpsecIntegrity | D::IpsecMalformed | D::IpsecPadding => {
             ipsec_rules::packets_that_an_sa_refuses_are_dropped_by_name

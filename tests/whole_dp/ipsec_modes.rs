@@ -1,20 +1,21 @@
 //! Modes, routing tables and packets of the router's own, beside plain tunnels.
 
 use ironlane_dataplane::eal::MbufBatch;
-use ironlane_dataplane::reason::DropReason;
+use ironlane_dataplane::reason::{DropReason, PuntReason};
 use ironlane_fib::VrfId;
 use ironlane_ipsec::{Direction, Mode, PolicyDirection, SaSpec, Selector};
 use ironlane_packet::ip4::Ip4;
 use ironlane_packet::ip6::Ip6;
 use ironlane_packet::proto::ip;
 use ironlane_packet::{icmp, icmp6};
+use ironlane_tests::{Event, Settings};
 
 use crate::ipsec::{
     OURS, PEER, PROTECT, SPI, THERE, esp, from_peer, policy, protect, sa, tunnel_out, unesp,
-    with_ipsec, with_ipsec_on,
+    with_ipsec, with_ipsec_by, with_ipsec_on,
 };
 use crate::ipsec_too_big::{MTU, OURS6, sent, tunnel6};
-use crate::{FAR6, HOST4, HOST6};
+use crate::{FAR4, FAR6, HOST4, HOST6, US4};
 
 fn address(text: &str) -> u32 {
     text.parse::<std::net::Ipv4Addr>().unwrap().into()
@@ -213,4 +214,57 @@ pub fn what_ip6_promises_to_carry_is_carried() {
         (icmp6::TOO_BIG, &[0, 0, 5, 0][..])
     );
     out.dropped("p0", DropReason::IpsecTooBig).nothing_else();
+}
+
+#[test]
+pub fn nothing_leaves_before_policies_are_known() {
+    let mut dp = with_ipsec_by(Settings {
+        ipsec: true,
+        adjust: |config| {
+            config
+                .ipsec
+                .as_ref()
+                .expect("asked for")
+                .ipsec
+                .await_policies()
+        },
+        ..Settings::default()
+    });
+    let unknown = DropReason::PolicyNotKnown;
+    let frames = [
+        dp.frame("p0").ip4(HOST4, FAR4).udp(1, 2),
+        dp.frame("p0").ip6(HOST6, FAR6).udp(1, 2),
+    ];
+    for frame in &frames {
+        dp.send("p0", frame).dropped("p0", unknown).nothing_else();
+    }
+    // A policy makes no difference: others may follow.
+    tunnel_out(&mut dp, sa(Direction::Out));
+    dp.send("p0", &frames[0])
+        .dropped("p0", unknown)
+        .nothing_else();
+    // What is for the router gets there; of what it sends IKE alone leaves.
+    let ping = dp.frame("p0").ip4(HOST4, US4).icmp(8);
+    dp.send("p0", &ping)
+        .punted("p0", PuntReason::Icmp, &ping)
+        .nothing_else();
+    let udp = |port| dp.frame("p1").dst("02::9").ip4(OURS, FAR4).udp(port, port);
+    let mut udp = udp;
+    let (ike, other) = (udp(500), udp(5000));
+    dp.inject(&[("p1", &ike)]).sent("p1", &ike).nothing_else();
+    dp.inject(&[("p1", &other)])
+        .dropped("p1", unknown)
+        .nothing_else();
+    dp.ipsec().ipsec().policies_are_known();
+    dp.send("p0", &frames[0])
+        .forwarded("p1", "02::9", &frames[0])
+        .nothing_else();
+    dp.inject(&[("p1", &other)])
+        .sent("p1", &other)
+        .nothing_else();
+    let protected = dp.frame("p0").ip4(HOST4, THERE).udp(1, 2);
+    let out = dp.send("p0", &protected);
+    let (events, _) = out.take_events();
+    assert!(matches!(&events[..], [Event::Sent { bytes, .. }] if bytes[23] == ip::ESP));
+    out.nothing_else();
 }

@@ -19,6 +19,8 @@ pub struct Ipsec {
     /// charon's VICI socket; charon is not asked without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vici: Option<PathBuf>,
+    /// How long nothing leaves that policies would be asked about, unless charon tells them before.
+    pub wait_for_charon_s: u32,
     /// Fragments that each lcore holds, and the packets that they are of.
     pub fragments_held: u16,
     /// How long the first fragment of a packet waits for the last.
@@ -56,6 +58,15 @@ pub(super) static SECTION: Section = Section {
                    `initiate`, `terminate` and `monitor`. charon may come later and restart.",
         },
         Key {
+            name: "wait_for_charon_s",
+            kind: Kind::Integer(0, 3_600),
+            default: Default::Value("0"),
+            example: "",
+            help: "How many seconds from the start on nothing is forwarded or sent that a policy might want protected, \
+                   unless charon has told its policies before. IKE and neighbour discovery pass; the rest is \
+                   dropped as policy_not_known. 0 waits for nobody.",
+        },
+        Key {
             name: "fragments_held",
             kind: Kind::Integer(272, 16_384),
             default: Default::Value("1024"),
@@ -82,6 +93,7 @@ impl Ipsec {
                 .then(|| table.socket("charon_socket")),
             crypto_device: table.parsed("crypto_device"),
             vici: table.has("vici").then(|| table.socket("vici")),
+            wait_for_charon_s: table.integer("wait_for_charon_s").unwrap_or_default(),
             fragments_held: table.integer("fragments_held").unwrap_or_default(),
             fragment_timeout_ms: table.integer("fragment_timeout_ms").unwrap_or_default(),
         }

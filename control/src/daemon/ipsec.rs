@@ -1,6 +1,7 @@
 //! IPsec, where it is configured: what encrypts, and the control side.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use ironlane_dataplane::dataplane::Dataplane;
 use ironlane_dataplane::eal::Eal;
@@ -29,8 +30,12 @@ pub(super) fn setup(
     let device = device.unwrap_or(CryptoDevice::default_string());
     // There are at most 128 lcores.
     let device = CryptoDevice::open(eal, device, lcores as u16, -1)?;
+    let tables = Arc::new(Tables::new(domain));
+    if config.wait_for_charon_s > 0 {
+        tables.await_policies();
+    }
     Ok(Some(IpsecSetup {
-        ipsec: Arc::new(Tables::new(domain)),
+        ipsec: tables,
         device,
         fragments: FragmentLimits {
             held: config.fragments_held,
@@ -61,5 +66,21 @@ pub(super) fn start(
     model.set_interfaces(interfaces.collect());
     let shared = Shared::new(model, boot_number());
     let socket = Socket::bind(path, None)?;
+    if config.wait_for_charon_s > 0 {
+        let (wait_s, tables) = (config.wait_for_charon_s, Arc::downgrade(&setup.ipsec));
+        runtime.spawn(give_up_waiting(wait_s, tables));
+    }
     Ok(Some(Ipsec::start(runtime, shared, socket)?))
+}
+
+/// Lets packets go in the end whose policies nobody has told.
+async fn give_up_waiting(wait_s: u32, tables: Weak<Tables>) {
+    tokio::time::sleep(Duration::from_secs(wait_s.into())).await;
+    let Some(tables) = tables.upgrade().filter(|tables| !tables.knows_policies()) else {
+        return;
+    };
+    tracing::warn!(
+        "[ipsec] wait_for_charon_s: charon has told no policies in {wait_s} s; packets are forwarded by those there are"
+    );
+    tables.policies_are_known();
 }

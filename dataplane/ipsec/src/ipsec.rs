@@ -20,6 +20,9 @@ const SAS: usize = 1 << 19;
 /// How many policies there may be: three for each of 100,000 tunnels, and the next ones.
 const POLICIES: usize = 1 << 19;
 
+/// In [`Ipsec::policy_count`]: more may come any moment, and nobody knows which.
+const UNKNOWN: u32 = 1 << 31;
+
 /// All SAs and policies; shared by every lcore, changed by one [`Writer`](crate::Writer).
 ///
 /// `S` is the session of the crypto device that each SA has; `()` where there is none.
@@ -57,7 +60,7 @@ pub struct Ipsec<S = ()> {
     pub(crate) spd: Published<Spd>,
     /// How many there are: what an lcore asks first.
     pub(crate) sa_count: AtomicU32,
-    pub(crate) policy_count: AtomicU32,
+    policy_count: AtomicU32,
     /// How many inbound SAs take ESP in UDP.
     pub(crate) udp_count: AtomicU32,
     events: Events,
@@ -115,10 +118,37 @@ impl<S: Send + Sync + 'static> Ipsec<S> {
         }
     }
 
-    /// Whether there is any policy. One load; what lcores ask before all else.
+    /// Whether there is any policy, or [may be](Self::await_policies). One load; what lcores ask before all else.
     #[inline]
     pub fn has_policies(&self) -> bool {
         self.policy_count.load(Ordering::Relaxed) != 0
+    }
+
+    /// Says that nobody knows yet which policies there are: until [`policies_are_known`](Self::policies_are_known)
+    /// lcores let nothing leave that policies would be asked about. Any thread.
+    pub fn await_policies(&self) {
+        // Relaxed, here and below: before lcores start, or as early or late as a policy.
+        self.policy_count.fetch_or(UNKNOWN, Ordering::Relaxed);
+    }
+
+    /// Ends [`await_policies`](Self::await_policies), if it was called. Any thread.
+    pub fn policies_are_known(&self) {
+        // Release pairs with the Acquire in `knows_policies`: who sees it finds the policies.
+        self.policy_count.fetch_and(!UNKNOWN, Ordering::Release);
+    }
+
+    /// Whether the policies there are may be trusted to be all.
+    #[inline]
+    pub fn knows_policies(&self) -> bool {
+        self.policy_count.load(Ordering::Acquire) & UNKNOWN == 0
+    }
+
+    /// Notes how many policies there are. The writer's thread.
+    pub(crate) fn note_policy_count(&self, count: u32) {
+        let change = |word: u32| Some(word & UNKNOWN | count);
+        let (order, load) = (Ordering::Relaxed, Ordering::Relaxed);
+        // It is always `Ok`: `change` never gives up.
+        let _ = self.policy_count.fetch_update(order, load, change);
     }
 
     /// The SA of this id; `None` if it was deleted.

@@ -11,6 +11,7 @@
 //!   and `fwd` for others: never in clear if it was to be protected, never by another SA.
 //! - What would leave and is to be protected goes to the SA that the policy is bound to. Without one
 //!   it is lost, and IKE is asked for an SA.
+//! - While it is not known which policies there are, nothing that they would be asked about leaves.
 //!
 //! What is routed to an IPsec interface meets the policies of that interface, and without one it ends
 //! here: it never leaves in clear.
@@ -63,6 +64,7 @@ impl Stage for Policy {
         DropReason::PolicyNoSa,
         DropReason::IpsecInterfaceNoPolicy,
         DropReason::IpsecInterfaceLoop,
+        DropReason::PolicyNotKnown,
     ];
     const PUNTS: &'static [PuntReason] = &[];
 
@@ -98,6 +100,11 @@ fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
                 ToRouter::Ike => None,
                 ToRouter::Other => arrived(packet, &flow, PolicyDirection::In, view).err(),
             }
+        }
+        (AdjacencyKind::Forward | AdjacencyKind::Glean | AdjacencyKind::Kernel, _)
+            if !view.ipsec.knows_policies() =>
+        {
+            Some(DropReason::PolicyNotKnown)
         }
         (
             AdjacencyKind::Forward

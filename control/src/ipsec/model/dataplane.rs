@@ -54,6 +54,9 @@ pub trait DataPlane: Send {
     /// The oldest event that nobody has taken.
     fn next_event(&mut self) -> Option<Event>;
 
+    /// The policies there are, are all: what waits for them may leave.
+    fn policies_are_known(&mut self);
+
     /// Frees what readers let go of.
     fn reclaim(&mut self);
 }
@@ -115,6 +118,10 @@ impl<S: Send + Sync + 'static, C: Fn() -> u64 + Send> DataPlane for Tables<S, C>
 
     fn next_event(&mut self) -> Option<Event> {
         self.writer.ipsec().events().pop()
+    }
+
+    fn policies_are_known(&mut self) {
+        self.writer.ipsec().policies_are_known();
     }
 
     fn reclaim(&mut self) {

@@ -108,6 +108,10 @@ impl Model {
         self.remove_uses(|by, stale, _| by == source && stale);
         self.drop_endless_orphans();
         self.sas.tell_soft_again(source, now);
+        // Without any it has only just started, and will get them one by one.
+        if self.policies.len() > 0 {
+            self.dataplane.policies_are_known();
+        }
         self.dataplane.reclaim();
     }
 

@@ -346,6 +346,23 @@ fn what_a_source_does_not_tell_again_goes_and_soft_ends_are_told_again() {
 }
 
 #[test]
+fn policies_are_known_once_a_charon_that_has_some_told_them_all() {
+    let (mut b, out) = (bench(), policy(PolicyDirection::Out));
+    b.ipsec.await_policies();
+    assert!(b.ipsec.has_policies());
+    // A charon that has just started.
+    b.model.synced(CHARON, b.now);
+    assert!(!b.ipsec.knows_policies());
+    b.add_sa(sa(Direction::Out, 1000));
+    b.model
+        .add_policy(CHARON, out, protect(Some(1000)))
+        .unwrap();
+    assert!(!b.ipsec.knows_policies(), "it may tell more");
+    b.model.synced(CHARON, b.now);
+    assert!(b.ipsec.knows_policies() && b.ipsec.has_policies());
+}
+
+#[test]
 fn what_a_dead_charon_left_stays_until_it_is_taken_over_or_ends() {
     let (mut b, out) = (bench(), policy(PolicyDirection::Out));
     b.add_sa(sa(Direction::Out, 1000));

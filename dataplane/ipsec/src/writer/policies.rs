@@ -1,7 +1,6 @@
 //! Adding and deleting policies, and binding them to SAs.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::Ordering;
 
 use ironlane_fib::VrfId;
 use ironlane_rcu::primitive::Arc;
@@ -240,9 +239,6 @@ impl<S: Send + Sync + 'static> Writer<S> {
     }
 
     fn note_policy_count(&self) {
-        // Relaxed: see `Ipsec::has_policies`.
-        self.ipsec
-            .policy_count
-            .store(self.policies.count as u32, Ordering::Relaxed);
+        self.ipsec.note_policy_count(self.policies.count as u32);
     }
 }

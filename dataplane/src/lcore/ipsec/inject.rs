@@ -41,6 +41,10 @@ impl Lcore {
                     continue;
                 }
             };
+            if !view.ipsec.knows_policies() {
+                self.outlet.lose(to, DropReason::PolicyNotKnown, mbuf);
+                continue;
+            }
             let vrf = self.crypto.arrival(to).map(|arrival| arrival.vrf);
             let rule = vrf.and_then(|vrf| {
                 let (ipsec, out) = (view.ipsec, PolicyDirection::Out);
