@@ -243,6 +243,7 @@ impl BurstStore {
             ip6: &mut self.ip6,
             ports: &mut self.ports,
             sole: &mut self.sole,
+            sas: &mut self.sas,
         }
     }
 

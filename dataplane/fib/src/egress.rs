@@ -45,13 +45,19 @@ impl Egress {
     pub(crate) fn to_neighbour(self, dst_mac_bits: u64) -> Adjacency {
         let [addresses, rules] = self.0;
         Adjacency {
-            // A row is written from a kind.
-            kind: AdjacencyKind::ALL[usize::from(rules as u8) % AdjacencyKind::ALL.len()],
+            kind: self.kind(),
             port: self.port(),
             mtu: (rules >> 16) as u16,
             dst_mac: mac(dst_mac_bits),
             src_mac: mac(addresses),
         }
+    }
+
+    /// What is done with the packet.
+    #[inline]
+    pub fn kind(self) -> AdjacencyKind {
+        // A row is written from a kind.
+        AdjacencyKind::ALL[usize::from(self.0[1] as u8) % AdjacencyKind::ALL.len()]
     }
 
     /// The port to leave by; [`PortId::NONE`] for kinds that do not leave by one.

@@ -40,7 +40,6 @@ impl Packet<'_> {
 
     /// Makes it what the verdicts `Open` and `Seal` want: the IP header behind fourteen bytes, nothing
     /// behind the IP packet, all in one segment if the buffer holds it. Only right before them.
-    #[cold]
     pub(crate) fn hand_to_ipsec(&mut self) {
         const L2: usize = 14;
         let l3 = usize::from(self.info.l3);

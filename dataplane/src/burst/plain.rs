@@ -1,6 +1,7 @@
 //! What the straight path works on: lists of the plain packets of a burst, by family.
 
 use ironlane_fib::{NexthopIndex, PortId, SlotWord};
+use ironlane_ipsec::SaId;
 
 use super::Fate;
 use crate::eal::{BURST_MAX, Mbuf};
@@ -144,4 +145,6 @@ pub(crate) struct Straightway<'s> {
     pub(crate) ports: &'s mut [PortId; BURST_MAX],
     /// The port that all leave by, to be set.
     pub(crate) sole: &'s mut Option<Sole>,
+    /// The SAs that packets came through; to be set where they are to be opened or sealed.
+    pub(crate) sas: &'s mut [SaId; BURST_MAX],
 }

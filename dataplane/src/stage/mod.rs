@@ -15,6 +15,7 @@ mod classify;
 mod control;
 mod glean;
 mod graph;
+mod guarded;
 pub(crate) mod icmp_rules;
 mod interfaces;
 mod ip4_check;
@@ -167,8 +168,9 @@ macro_rules! stages {
                 meter: &mut impl StageMeter,
             ) {
                 let count = store.packets_mut().len();
-                let left = match self.stages_only || policy::is_needed(arrival.origin, view) {
-                    true => u64::MAX,
+                let left = match policy::is_needed(arrival.origin, view) {
+                    _ if self.stages_only => u64::MAX,
+                    true => guarded::run(self.headers, store, arrival, view),
                     false => straight::run(self.headers, store, arrival, view),
                 };
                 meter.lap(StageId::Straight, count as u64);

@@ -20,7 +20,7 @@
 //! has to answer (TTL, options) goes to it: should it send the packet on, the policies are asked when
 //! it comes out of the tap.
 
-use ironlane_fib::{AdjacencyKind, PortId};
+use ironlane_fib::{AdjacencyKind, PortId, VrfId};
 use ironlane_ipsec::{
     Action, Event, Flow, NotAdmitted, Policy as Rule, PolicyDirection, Sa, admits, fragments,
 };
@@ -182,7 +182,7 @@ fn to_router(
             packet.hand_to_ipsec();
             Verdict::Open(sa.id())
         }
-        _ => Verdict::Drop(DropReason::IpsecNoSa),
+        None => Verdict::Drop(DropReason::IpsecNoSa),
     })
 }
 
@@ -232,8 +232,13 @@ fn arrived(
         // Its SA was deleted a moment ago; what it said cannot be compared any more.
         return Err(DropReason::PolicyMismatch);
     }
-    let (if_id, mark) = by.map_or((0, 0), |sa| (sa.spec().if_id, sa.spec().mark.value));
-    let rule = rule(packet, flow, direction, (if_id, mark), view);
+    let rule = find_rule(
+        packet.arrival.vrf,
+        flow,
+        direction,
+        if_id_and_mark(by),
+        view,
+    );
     admits(rule.map(Rule::spec), by.map(Sa::spec)).map_err(|why| match why {
         NotAdmitted::Discard => DropReason::PolicyDiscard,
         NotAdmitted::Unprotected => DropReason::PolicyUnprotected,
@@ -242,18 +247,24 @@ fn arrived(
     })
 }
 
+/// What policies are asked with that a packet meets which this SA opened, or none.
+#[inline]
+pub(super) fn if_id_and_mark(by: Option<&Sa<Session>>) -> (u32, u32) {
+    by.map_or((0, 0), |sa| (sa.spec().if_id, sa.spec().mark.value))
+}
+
 /// The policy of a packet by an interface of this `if_id` and mark, which is noted as used.
 #[inline]
-fn rule<'q>(
-    packet: &Packet<'_>,
+pub(super) fn find_rule<'q>(
+    vrf: VrfId,
     flow: &Flow,
     direction: PolicyDirection,
     (if_id, mark): (u32, u32),
     view: &TablesView<'q>,
 ) -> Option<&'q Rule> {
-    let rule =
-        view.ipsec
-            .find_policy(view.guard, packet.arrival.vrf, direction, flow, if_id, mark)?;
+    let rule = view
+        .ipsec
+        .find_policy(view.guard, vrf, direction, flow, if_id, mark)?;
     rule.touch(view.now_s());
     Some(rule)
 }
@@ -268,7 +279,7 @@ fn leaves(
 ) -> Option<Verdict> {
     let hop = packet.hop.filter(|hop| hop.kind() == AdjacencyKind::Ipsec);
     let rule = match hop {
-        None => rule(packet, flow, PolicyDirection::Out, (0, 0), view)?,
+        None => find_rule(packet.arrival.vrf, flow, PolicyDirection::Out, (0, 0), view)?,
         Some(hop) if packet.sealed_by() == Some(hop.port()) => {
             return Some(Verdict::Drop(DropReason::IpsecInterfaceLoop));
         }
@@ -313,8 +324,14 @@ fn by_interface<'q>(
     view: &TablesView<'q>,
 ) -> Option<&'q Rule> {
     let Interface { if_id, mark, .. } = view.interfaces.of_port(port)?;
-    rule(packet, flow, PolicyDirection::Out, (if_id, mark), view)
-        .filter(|rule| rule.spec().action != Action::Bypass)
+    find_rule(
+        packet.arrival.vrf,
+        flow,
+        PolicyDirection::Out,
+        (if_id, mark),
+        view,
+    )
+    .filter(|rule| rule.spec().action != Action::Bypass)
 }
 
 /// Options that more than forwarding is to be done for.

@@ -26,7 +26,7 @@ use crate::eal::{BURST_MAX, Mbuf, RxChecksum};
 use crate::reason::StageId;
 
 /// Length of the Ethernet header, in bytes.
-const L2: usize = 14;
+pub(super) const L2: usize = 14;
 
 /// What the stage may do.
 pub(super) const CARD: StageCard = StageCard {
@@ -46,10 +46,7 @@ pub(super) fn run(
     view: &TablesView<'_>,
 ) -> u64 {
     let mut way = store.straightway();
-    let sorted = match simd::find(path, &mut way, arrival.mac) {
-        Some(found) => found,
-        None => sort(&mut way, arrival.mac),
-    };
+    let sorted = sort_plain(path, &mut way, arrival.mac);
     let (ip4, ip6) = (
         sorted.ip4.count_ones() as usize,
         sorted.ip6.count_ones() as usize,
@@ -84,12 +81,35 @@ pub(super) fn run(
         );
         sent |= sorted.ip6 & !missed;
     }
-    if sent & sorted.cut != 0 {
-        cut(&mut way, ip4, ip6, sent & sorted.cut);
+    settle_plain(&mut way, sorted, (ip4, ip6), sent, 0);
+    all(way.packets.len()) & !sent
+}
+
+/// Lists what is plain by the path.
+#[inline]
+pub(super) fn sort_plain(path: HeaderPath, way: &mut Straightway<'_>, own: Mac) -> Found {
+    match simd::find(path, way, own) {
+        Some(found) => found,
+        None => sort(way, own),
+    }
+}
+
+/// Cuts what is behind the packets that were sent, or are `gone` elsewhere, and puts down the fates of those
+/// that were sent; `counts` are those of the lists.
+#[inline]
+pub(super) fn settle_plain(
+    way: &mut Straightway<'_>,
+    sorted: Found,
+    (ip4, ip6): (usize, usize),
+    sent: u64,
+    gone: u64,
+) {
+    let longer = (sent | gone) & sorted.cut;
+    if longer != 0 {
+        cut(way, ip4, ip6, longer);
     }
     let count = way.packets.len();
-    let left = all(count) & !sent;
-    *way.sole = match left {
+    *way.sole = match all(count) & !sent {
         0 => sole_port(&way.ports[..count]),
         _ => None,
     };
@@ -103,7 +123,6 @@ pub(super) fn run(
             }
         }
     }
-    left
 }
 
 /// The port, if it is one and the same.
@@ -119,7 +138,7 @@ fn sole_port(ports: &[PortId]) -> Option<Sole> {
 }
 
 /// The word of all places of a burst of `count` packets.
-const fn all(count: usize) -> u64 {
+pub(super) const fn all(count: usize) -> u64 {
     match count {
         0 => 0,
         _ => u64::MAX >> (BURST_MAX - count),
@@ -287,7 +306,7 @@ const fn is_ordinary6(high: u64) -> bool {
 }
 
 /// What differs between IPv4 and IPv6 behind the lookup.
-trait Family {
+pub(super) trait Family {
     /// What a destination is.
     type Address: Copy;
 
@@ -298,7 +317,7 @@ trait Family {
     fn hash(packet: &[u8]) -> u32;
 }
 
-struct V4;
+pub(super) struct V4;
 
 impl Family for V4 {
     type Address = u32;
@@ -309,7 +328,7 @@ impl Family for V4 {
     }
 }
 
-struct V6;
+pub(super) struct V6;
 
 impl Family for V6 {
     type Address = u128;
@@ -421,7 +440,7 @@ fn cut(way: &mut Straightway<'_>, ip4: usize, ip6: usize, longer: u64) {
 
 /// The single hop of a nexthop that is a group, or none.
 #[inline(never)]
-fn member<F: Family>(
+pub(super) fn member<F: Family>(
     mbuf: &Mbuf,
     len: u16,
     nexthop: NexthopIndex,
@@ -437,7 +456,7 @@ fn member<F: Family>(
 
 /// The new addresses, one hop less; the type stays what it is.
 #[inline]
-fn rewrite<F: Family>(mbuf: &mut Mbuf, word: u32, slot: SlotWord, egress: Egress) {
+pub(super) fn rewrite<F: Family>(mbuf: &mut Mbuf, word: u32, slot: SlotWord, egress: Egress) {
     if let Some(frame) = mbuf.data_mut().first_chunk_mut::<HEADS>() {
         let (first, last) = slot.addresses(egress);
         if let Some(at) = frame.first_chunk_mut() {
