@@ -16,7 +16,7 @@
 
 use std::net::IpAddr;
 
-use ironlane_ipsec::{Mode, Sa, SaSpec};
+use ironlane_ipsec::{Mode, Sa, SaId, SaSpec};
 use ironlane_packet::ip4::Ip4;
 
 use super::answer::make_too_big;
@@ -91,6 +91,15 @@ fn fit(spec: &SaSpec, packet: &[u8], len: usize, inner_mtu: usize, is_ours: bool
     }
 }
 
+/// What was found out about the way to the other end of the SA before: packets of one SA come in runs.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    sa: SaId,
+    /// The largest packet that it takes, and the largest that fits once it is protected.
+    mtu: usize,
+    inner_mtu: usize,
+}
+
 impl Lcore {
     /// The largest packet that the way to the other end of an SA takes.
     fn mtu_to(&self, sa: &Sa<Session>, view: &TablesView<'_>) -> usize {
@@ -103,12 +112,14 @@ impl Lcore {
         usize::from(nexthops.resolve(guard, nexthop, 0).mtu())
     }
 
+    #[allow(clippy::too_many_arguments)] // what a packet may meet
     /// Adds a packet to what can be sealed, whole or in pieces; or tells its sender, by a packet in
     /// `answers`. A full list is sealed.
     pub(super) fn fit<'v>(
         &mut self,
         mut mbuf: Mbuf,
         sa: &'v Sa<Session>,
+        known: &mut Option<Way>,
         fitting: &mut Fitting<'v>,
         answers: &mut MbufBatch,
         store: &mut BurstStore,
@@ -116,12 +127,22 @@ impl Lcore {
     ) {
         let word = mbuf.port();
         let (port, is_ours) = (Tag::port(word), word & Tag::INJECTED != 0);
-        let mtu = self.mtu_to(sa, view);
+        let way = match *known {
+            Some(way) if way.sa == sa.id() => way,
+            _ => {
+                let mtu = self.mtu_to(sa, view);
+                *known.insert(Way {
+                    sa: sa.id(),
+                    mtu,
+                    inner_mtu: sa.inner_mtu(mtu),
+                })
+            }
+        };
         let packet = mbuf.data().get(L2..).unwrap_or(&[]);
         let len = mbuf.pkt_len().saturating_sub(L2);
-        match fit(sa.spec(), packet, len, sa.inner_mtu(mtu), is_ours) {
+        match fit(sa.spec(), packet, len, way.inner_mtu, is_ours) {
             Fit::Whole => self.add(mbuf, sa, usize::MAX, fitting, store, view),
-            Fit::PiecesAfter => self.add(mbuf, sa, mtu, fitting, store, view),
+            Fit::PiecesAfter => self.add(mbuf, sa, way.mtu, fitting, store, view),
             Fit::Pieces(longest) => {
                 let mut pieces = match self.split(&mbuf, L2, longest) {
                     Ok(pieces) => pieces,

@@ -90,7 +90,6 @@ impl Lcore {
         }
     }
 
-    #[cold]
     fn cross(&mut self, store: &mut BurstStore, view: &TablesView<'_>) {
         for _ in 0..ROUNDS {
             if self.outlet.ipsec.is_empty() {

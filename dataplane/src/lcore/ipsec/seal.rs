@@ -53,10 +53,18 @@ impl Lcore {
             return;
         }
         let (mut batch, sas) = self.own(batch, Tag::SEAL, view);
-        let (mut fitting, mut answers) = (Fitting::new(), MbufBatch::new());
+        let (mut fitting, mut answers, mut known) = (Fitting::new(), MbufBatch::new(), None);
         // Each packet that was kept has its SA.
         for (mbuf, sa) in batch.packets.drain().zip(sas.into_iter().flatten()) {
-            self.fit(mbuf, sa, &mut fitting, &mut answers, store, view);
+            self.fit(
+                mbuf,
+                sa,
+                &mut known,
+                &mut fitting,
+                &mut answers,
+                store,
+                view,
+            );
         }
         self.seal_fitting(&mut fitting, store, view);
         // Errors to senders are packets of the router.
@@ -215,13 +223,11 @@ fn make_room(sa: &Sa<Session>, mbuf: &mut Mbuf) -> Result<Room, Reject> {
 fn add_hop(packet: &mut [u8]) {
     match packet.first().map(|byte| byte >> 4) {
         Some(4) if packet.len() >= 20 && packet[8] != u8::MAX => {
+            let word = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+            let (old, sum) = (word(8), word(10));
+            let sum = checksum::update(sum, old, old + 0x100);
             packet[8] += 1;
-            let header_len = usize::from(packet[0] & 0x0f) * 4;
-            packet[10..12].fill(0);
-            if let Some(header) = packet.get(..header_len) {
-                let sum = checksum::of(header);
-                packet[10..12].copy_from_slice(&sum.to_be_bytes());
-            }
+            packet[10..12].copy_from_slice(&sum.to_be_bytes());
         }
         Some(6) if packet.len() >= 40 => packet[7] = packet[7].saturating_add(1),
         _ => {}
