@@ -29,6 +29,7 @@ mod selector;
 mod spd;
 mod spec;
 mod state;
+mod usual;
 mod writer;
 
 pub use algorithm::{Algorithm, Auth, Cipher};

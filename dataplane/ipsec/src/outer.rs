@@ -14,18 +14,19 @@ use crate::{Df, Dscp, Mode, SaSpec, UdpEncap, ecn, hash};
 pub(crate) const UDP_LEN: usize = 8;
 
 /// The hops that outer packets of a tunnel have: it does not matter how many inner ones have left.
-const HOPS: u8 = 64;
+pub(crate) const HOPS: u8 = 64;
 
 /// What an outer header takes from the inner packet, or from the SA instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outer {
-    class: u8,
+    pub(crate) class: u8,
     hops: u8,
-    df: bool,
+    pub(crate) df: bool,
 }
 
 impl Outer {
     /// For an inner packet with a whole header.
+    #[inline]
     pub(crate) fn of(spec: &SaSpec, packet: &[u8]) -> Self {
         let class = Header::traffic_class_of(packet).unwrap_or(0);
         let is_ip4 = packet[0] >> 4 == 4;
@@ -85,7 +86,7 @@ impl Outer {
 }
 
 /// One label for an SA: its packets should keep their order, and inner flows stay hidden.
-fn flow_label(spi: u32) -> u32 {
+pub(crate) fn flow_label(spi: u32) -> u32 {
     (hash::mix(0, u64::from(spi)) >> 44) as u32
 }
 

@@ -151,7 +151,10 @@ impl<S> Sa<S> {
             }
             Front::New(outer) => {
                 let packet = &mut buffer[room.start..wire_end];
-                outer.write(spec, packet, protocol, seq as u16);
+                match &self.usual {
+                    Some(usual) => usual.write_front(outer, packet, seq as u16),
+                    None => outer.write(spec, packet, protocol, seq as u16),
+                }
             }
         }
         if let Some(encap) = spec.encap {

@@ -81,6 +81,33 @@ fn body(spec: &SaSpec, packet: &[u8]) -> Result<Body, Reject> {
     }
 }
 
+/// What protecting `packet` takes in an SA of any kind; see [`Sa::room`].
+pub(crate) fn general_room(spec: &SaSpec, packet: &[u8]) -> Result<Room, Reject> {
+    let body = body(spec, packet)?;
+    let len = packet.len() - body.at;
+    let sizes = Sizes::of(spec, len, body.headers_len);
+    let wire_len = body.headers_len + sizes.shim + len + sizes.trailer;
+    if wire_len > LONGEST {
+        return Err(Reject::TooLong);
+    }
+    let before = body.headers_len + sizes.shim;
+    let head = before.saturating_sub(body.at);
+    Ok(Room {
+        head,
+        tail: sizes.trailer + sizes.scratch,
+        wire_len,
+        packet_len: packet.len(),
+        start: head + body.at - before,
+        headers_len: body.headers_len,
+        body_at: body.at,
+        body_len: len,
+        next: body.next,
+        tfc_len: sizes.tfc,
+        pad_len: sizes.pad,
+        front: body.front,
+    })
+}
+
 impl<S> Sa<S> {
     /// What protecting `packet` takes; it starts with its IP header and ends where that says. Changes
     /// nothing.
@@ -90,30 +117,10 @@ impl<S> Sa<S> {
     /// BEET).
     #[inline]
     pub fn room(&self, packet: &[u8]) -> Result<Room, Reject> {
-        let spec = self.spec();
-        let body = body(spec, packet)?;
-        let len = packet.len() - body.at;
-        let sizes = Sizes::of(spec, len, body.headers_len);
-        let wire_len = body.headers_len + sizes.shim + len + sizes.trailer;
-        if wire_len > LONGEST {
-            return Err(Reject::TooLong);
+        match &self.usual {
+            Some(usual) => usual.room(self.spec(), packet),
+            None => general_room(self.spec(), packet),
         }
-        let before = body.headers_len + sizes.shim;
-        let head = before.saturating_sub(body.at);
-        Ok(Room {
-            head,
-            tail: sizes.trailer + sizes.scratch,
-            wire_len,
-            packet_len: packet.len(),
-            start: head + body.at - before,
-            headers_len: body.headers_len,
-            body_at: body.at,
-            body_len: len,
-            next: body.next,
-            tfc_len: sizes.tfc,
-            pad_len: sizes.pad,
-            front: body.front,
-        })
     }
 
     /// The longest inner packet of a tunnel whose outer packet is no longer than `mtu`, or the

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::state::{SaState, SaStats};
+use crate::usual::Usual;
 use crate::{SaId, SaSpec};
 
 /// A security association: what it is, what it has done, and its session with the crypto device.
@@ -14,6 +15,8 @@ pub struct Sa<S = ()> {
     id: SaId,
     spec: Arc<SaSpec>,
     pub(crate) salt: [u8; 4],
+    /// What is worked out once, if it is of that kind.
+    pub(crate) usual: Option<Usual>,
     shared: Arc<Shared<S>>,
 }
 
@@ -32,6 +35,7 @@ impl<S> Sa<S> {
         Self {
             id,
             salt: spec.salt(),
+            usual: Usual::of(&spec),
             spec: Arc::new(spec),
             shared,
         }
@@ -42,6 +46,7 @@ impl<S> Sa<S> {
         Self {
             id: self.id,
             salt: spec.salt(),
+            usual: Usual::of(&spec),
             spec: Arc::new(spec),
             shared: Arc::clone(&self.shared),
         }
@@ -84,6 +89,7 @@ impl<S> Clone for Sa<S> {
             id: self.id,
             spec: Arc::clone(&self.spec),
             salt: self.salt,
+            usual: self.usual,
             shared: Arc::clone(&self.shared),
         }
     }

@@ -55,6 +55,7 @@ impl Selector {
 
     /// Whether it is about a packet of this flow. A flow without ports (a later fragment, or a
     /// protocol that has none) matches only where any ports will do.
+    #[inline]
     pub fn matches(&self, flow: &Flow) -> bool {
         contains(&self.src, flow.src)
             && contains(&self.dst, flow.dst)
@@ -83,6 +84,18 @@ impl Selector {
     }
 }
 
+/// Whether the first bits of an address are those of a network.
+#[inline]
 fn contains(net: &IpNet, addr: IpAddr) -> bool {
-    net.contains(&addr)
+    match (net, addr) {
+        (IpNet::V4(net), IpAddr::V4(addr)) => {
+            let differing = net.addr().to_bits() ^ addr.to_bits();
+            differing.leading_zeros() >= u32::from(net.prefix_len())
+        }
+        (IpNet::V6(net), IpAddr::V6(addr)) => {
+            let differing = net.addr().to_bits() ^ addr.to_bits();
+            differing.leading_zeros() >= u32::from(net.prefix_len())
+        }
+        _ => false,
+    }
 }

@@ -69,9 +69,13 @@ impl<S: Send + Sync + 'static> Ipsec<S> {
         if_id: u32,
         mark: u32,
     ) -> Option<&'q Policy> {
+        let tuples = self.spd.load(guard).tuples(vrf, direction);
+        if tuples.is_empty() {
+            return None;
+        }
         let key = Key::of(flow, if_id);
         let mut found: Option<&Policy> = None;
-        for tuple in self.spd.load(guard).tuples(vrf, direction) {
+        for tuple in tuples {
             if found.is_some_and(|policy| policy.rank < tuple.best) {
                 break;
             }

@@ -90,11 +90,13 @@ impl Shape {
         }
         let proto = if self.proto { key.proto } else { 0 };
         let hash = hash::mix(u64::from(proto), rest);
-        let (src, dst) = (key.src & mask(self.src_len), key.dst & mask(self.dst_len));
         if self.is_ip6 {
+            let (src, dst) = (key.src & mask(self.src_len), key.dst & mask(self.dst_len));
             return Some(hash::mix_wide(hash::mix_wide(hash, src), dst));
         }
-        Some(hash::mix(hash, (src >> 64) as u64 | (dst >> 96) as u64))
+        let src = (key.src >> 96) as u64 & mask4(self.src_len);
+        let dst = (key.dst >> 96) as u64 & mask4(self.dst_len);
+        Some(hash::mix(hash, src << 32 | dst))
     }
 }
 
@@ -105,6 +107,12 @@ const fn mask(len: u8) -> u128 {
         0 => 0,
         len => u128::MAX << (128 - len as u32),
     }
+}
+
+/// The first bits of an IPv4 address in the lower half of a word.
+#[inline]
+const fn mask4(len: u8) -> u64 {
+    (u32::MAX as u64) << (32 - len as u32)
 }
 
 /// An address as a number whose upper bits are the address.
