@@ -168,13 +168,21 @@ static void chains(struct il_mb_engine *engine, struct il_crypto_job **jobs, uns
 	}
 }
 
+/* How many jobs ahead keys are fetched: those of many sessions come from memory. */
+#define AHEAD 8u
+
+/* The round keys are at the start; at the end, the powers of the hash key that short texts need. */
 static inline void prefetch(const struct il_crypto_job *job)
 {
-	const char *session = job->session;
+	const char *session = job->session, *end = session + sizeof(struct gcm_key_data);
 
 	rte_prefetch0(session);
 	rte_prefetch0(session + 64);
 	rte_prefetch0(session + 128);
+	if (job->facts.kind == IL_CRYPTO_GCM) {
+		rte_prefetch0(end - 128);
+		rte_prefetch0(end - 64);
+	}
 	rte_prefetch0(data_of(job));
 }
 
@@ -183,11 +191,11 @@ void il_mb_burst(struct il_mb_engine *engine, struct il_crypto_job *jobs, unsign
 	struct il_crypto_job *others[IL_CRYPTO_BURST];
 	unsigned int chained = 0;
 
-	for (unsigned int i = 0; i < RTE_MIN(count, 2u); i++)
+	for (unsigned int i = 0; i < RTE_MIN(count, AHEAD); i++)
 		prefetch(&jobs[i]);
 	for (unsigned int i = 0; i < count; i++) {
-		if (i + 2 < count)
-			prefetch(&jobs[i + 2]);
+		if (i + AHEAD < count)
+			prefetch(&jobs[i + AHEAD]);
 		if (jobs[i].facts.kind == IL_CRYPTO_GCM)
 			gcm(engine, &jobs[i]);
 		else if (jobs[i].facts.kind == IL_CRYPTO_GMAC)

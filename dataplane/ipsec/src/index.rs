@@ -57,6 +57,14 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// Asks the CPU for the first place of a hash.
+    #[inline]
+    pub(crate) fn prefetch(&self, guard: &Guard<'_>, hash: u64) {
+        if let Some(place) = self.table.load(guard).places(hash).next() {
+            ironlane_rcu::prefetch(place);
+        }
+    }
+
     /// The ids of words with this hash, in no order. The caller compares keys: a few ids may be of
     /// others, or of objects that are gone.
     #[inline]

@@ -151,6 +151,16 @@ impl<S: Send + Sync + 'static> Ipsec<S> {
         let _ = self.policy_count.fetch_update(order, load, change);
     }
 
+    #[inline]
+    pub(crate) fn sa_count(&self) -> u32 {
+        self.sa_count.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn policy_count(&self) -> u32 {
+        self.policy_count.load(Ordering::Relaxed) & !UNKNOWN
+    }
+
     /// The SA of this id; `None` if it was deleted.
     #[inline]
     pub fn sa<'q>(&'q self, guard: &'q Guard<'_>, id: SaId) -> Option<&'q Sa<S>> {

@@ -30,6 +30,7 @@ mod spd;
 mod spec;
 mod state;
 mod usual;
+mod warm;
 mod writer;
 
 pub use algorithm::{Algorithm, Auth, Cipher};

@@ -210,6 +210,13 @@ impl Policy {
         }
     }
 
+    /// Asks the CPU for what it points to.
+    #[inline]
+    pub(crate) fn prefetch_parts(&self) {
+        ironlane_rcu::prefetch(&*self.spec);
+        ironlane_rcu::prefetch(&*self.state);
+    }
+
     /// Its name.
     #[inline]
     pub fn id(&self) -> PolicyId {

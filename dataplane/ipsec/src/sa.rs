@@ -52,6 +52,13 @@ impl<S> Sa<S> {
         }
     }
 
+    /// Asks the CPU for what it points to.
+    #[inline]
+    pub(crate) fn prefetch_parts(&self) {
+        ironlane_rcu::prefetch(&*self.spec);
+        ironlane_rcu::prefetch(&*self.shared);
+    }
+
     /// Its name.
     #[inline]
     pub fn id(&self) -> SaId {

@@ -38,7 +38,7 @@ pub(crate) struct Spd {
 
 impl Spd {
     #[inline]
-    fn tuples(&self, vrf: VrfId, direction: PolicyDirection) -> &[Tuple] {
+    pub(crate) fn tuples(&self, vrf: VrfId, direction: PolicyDirection) -> &[Tuple] {
         self.vrfs
             .get(usize::from(vrf.0))
             .map_or(&[], |directions| &directions[direction as usize])

@@ -6,7 +6,7 @@
 //! of IKE, for a group without hops or in a fragment is left as it arrived, to the stage `policy`.
 
 use ironlane_fib::{AdjacencyKind, BurstNexthops, NexthopIndex, PortId};
-use ironlane_ipsec::{Action, Flow, Policy, PolicyDirection, Sa, SaId, admits};
+use ironlane_ipsec::{Action, Flow, Policy, PolicyDirection, Protocol, Sa, SaId, admits};
 use ironlane_packet::proto::ip;
 
 use super::TablesView;
@@ -98,6 +98,9 @@ impl<'q> Guarded<'_, 'q> {
         done: &mut Done,
         ports: &mut [PortId; BURST_MAX],
     ) {
+        if self.view.ipsec.has_many() {
+            self.warm(packets, &list.places[..count]);
+        }
         let nexthops = self.view.tables.nexthops().of_burst(self.view.guard);
         let except = self.arrival.turning_port();
         for at in 0..count {
@@ -141,6 +144,40 @@ impl<'q> Guarded<'_, 'q> {
                 }
             }
         }
+    }
+
+    /// Fetches what the packets at these places are going to meet, as it seems.
+    #[inline(never)]
+    fn warm(&self, packets: &[Mbuf], places: &[u8]) {
+        let (view, vrf) = (self.view, self.arrival.vrf);
+        let mut flows = [None; BURST_MAX];
+        let mut names = [None; BURST_MAX];
+        let (mut through, mut named) = (0, 0);
+        for &place in places {
+            let mbuf = packets.get(usize::from(place));
+            let packet = mbuf.and_then(|mbuf| mbuf.data().get(L2..)).unwrap_or(&[]);
+            match Flow::of(packet) {
+                Some(flow) if flow.proto == ip::ESP => {
+                    let at = if flow.dst.is_ipv4() { 20 } else { 40 };
+                    let spi = packet.get(at..).and_then(<[u8]>::first_chunk);
+                    names[named] = spi.map(|spi| (u32::from_be_bytes(*spi), flow.dst));
+                    named += 1;
+                }
+                flow => {
+                    flows[through] = flow;
+                    through += 1;
+                }
+            }
+        }
+        view.ipsec
+            .warm_named(view.guard, Protocol::Esp, &names[..named], vrf);
+        let flows = &flows[..through];
+        if self.arrival.origin != Origin::Own {
+            view.ipsec
+                .warm_policies(view.guard, vrf, PolicyDirection::Fwd, flows);
+        }
+        view.ipsec
+            .warm_policies(view.guard, vrf, PolicyDirection::Out, flows);
     }
 
     /// The single hop of a packet, and its kind.

@@ -120,6 +120,10 @@ impl Lcore {
     ) -> (SaBatch, [Option<&'v Sa<Session>>; BURST_MAX]) {
         let mut kept = SaBatch::new();
         let mut sas = [None; BURST_MAX];
+        if view.ipsec.has_many() {
+            let ids = &batch.sas[..batch.packets.len()];
+            view.ipsec.warm_sas(view.guard, ids);
+        }
         for (mut mbuf, &id) in batch.packets.drain().zip(&batch.sas) {
             let port = Tag::port(mbuf.port());
             let Some(sa) = view.ipsec.sa(view.guard, id) else {
