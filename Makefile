@@ -1,5 +1,6 @@
 # make help    tells what there is.
 
+TOPOLOGY ?= routers
 PROTOCOL ?= all
 DEVICE   ?= net_tap
 KEEP     ?= 0
@@ -16,16 +17,17 @@ help: ## Show this
 	@echo
 	@echo '  make bench takes QUICK=1, BENCH=$(BENCH_PARTS) (commas between several), GROUT=1'
 	@echo '  make demo takes PROTOCOL=ospf|isis|bgp|all, KEEP=1 (leave it running), DEVICE=net_tap|af_packet|af_xdp'
+	@echo '  make demo TOPOLOGY=ipsec shows two sites with strongSwan instead; it takes KEEP=1'
 
 build: ## Install what is missing, build the daemon and CLI
 	scripts/setup.sh
 	$(CARGO) build --release -p ironlane-control
 
-demo: ## Virtual routers speak OSPF, IS-IS and BGP with Ironlane (root)
+demo: ## Virtual routers speak OSPF, IS-IS and BGP with Ironlane; or two sites with strongSwan (root)
 	scripts/setup.sh
 	scripts/hugepages.sh
 	$(CARGO) build --release -p ironlane-control
-	PROTOCOL=$(PROTOCOL) DEVICE=$(DEVICE) KEEP=$(KEEP) scripts/demo/run.sh
+	TOPOLOGY=$(TOPOLOGY) PROTOCOL=$(PROTOCOL) DEVICE=$(DEVICE) KEEP=$(KEEP) scripts/demo/run.sh
 
 demo-clean: ## End a demo left running by KEEP=1
 	scripts/demo/run.sh clean
