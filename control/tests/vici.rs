@@ -172,13 +172,34 @@ fn what_cannot_be_done_is_said_in_words() {
     assert!(said.starts_with("there is no CHILD SA c:"), "{said}");
 
     // A peer that does not answer.
+    initiate(&runtime, a, &child("c")).unwrap();
     sites.b.kill_charon();
+    let limit = Duration::from_secs(1);
+    let forced = Terminate {
+        ike: Some(Which::Name("s".into())),
+        force: true,
+        ..Terminate::default()
+    };
+    let gentle = Terminate {
+        force: false,
+        ..forced.clone()
+    };
+    let path = sites.a.vici();
+    let refused = runtime.block_on(vici::terminate(&path, &gentle, limit, |_| ()));
+    let said = refused.unwrap_err().to_string();
+    assert_eq!(said, "charon: terminating SA failed");
+    let gone = runtime.block_on(vici::terminate(&path, &forced, limit, |_| ()));
+    assert_eq!(gone.unwrap(), 1, "whether the peer agrees or not");
     let limit = Duration::from_secs(1);
     let mut log = Vec::new();
     let (path, wanted) = (sites.a.vici(), child("c"));
     let silent = vici::initiate(&path, &wanted, limit, |line| log.push(line.text));
     let silent = runtime.block_on(silent).unwrap_err();
-    assert!(matches!(silent, ViciError::TimedOut(_)), "{silent}");
+    let said = silent.to_string();
+    assert!(
+        said.starts_with("c was not established within 1 s:"),
+        "{said}"
+    );
     assert!(
         log.iter().any(|line| line.contains("sending packet")),
         "{log:?}"

@@ -44,7 +44,9 @@ fn refusal(error: ViciError) -> Refusal {
         }
         ViciError::NotFound(_) => Refusal::not_found(text),
         ViciError::Request(_) => Refusal::invalid_argument(text),
-        ViciError::TimedOut(_) => Refusal::deadline_exceeded(text),
+        ViciError::TimedOut(_) | ViciError::NotEstablished { .. } => {
+            Refusal::deadline_exceeded(text)
+        }
         ViciError::Lost(_) | ViciError::NotVici { .. } | ViciError::Refused(_) => {
             Refusal::aborted(text)
         }

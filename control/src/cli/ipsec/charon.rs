@@ -75,7 +75,7 @@ pub struct InitiateArgs {
     ironlane ipsec terminate --ike site-b\n  \
     ironlane ipsec terminate --child nets\n  \
     ironlane ipsec terminate --child-id 3\n  \
-    ironlane ipsec terminate --ike-id 1 --force")]
+    ironlane ipsec terminate --ike-id 1 --force --timeout 2")]
 pub struct TerminateArgs {
     /// CHILD SAs of this name
     #[arg(long, value_name = "NAME")]
@@ -89,7 +89,7 @@ pub struct TerminateArgs {
     /// The IKE SA of this number
     #[arg(long, value_name = "NUMBER", conflicts_with = "ike", value_parser = clap::value_parser!(u32).range(1..))]
     ike_id: Option<u32>,
-    /// Do not wait for the peer to agree
+    /// Take them down even if the peer does not agree in time
     #[arg(long)]
     force: bool,
     #[command(flatten)]

@@ -55,7 +55,18 @@ pub enum ViciError {
     /// There is nothing of that name.
     #[error("{0}")]
     NotFound(String),
-    /// No answer in time.
+    /// The peer has not answered, or not in time.
+    #[error(
+        "{what} was not established within {} s: charon goes on trying; if nothing is logged above, the peer \
+         does not answer", .limit.as_secs_f32()
+    )]
+    NotEstablished {
+        /// The name that was to be brought up.
+        what: String,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// charon itself has not answered in time.
     #[error("charon has not answered within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
 }

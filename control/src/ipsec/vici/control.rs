@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::connection::{Connection, ViciError, succeeded, within};
 use super::conns::{self, Configured};
 use super::message::Section;
+use super::sas::{self, IkeSa};
 
 /// How much longer than charon's own limit its answer is waited for.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long is waited for the names that an error should have.
-const NAMES: Duration = Duration::from_secs(2);
+/// How long is waited for a list: of what there was to take down, or of the names that an error should have.
+const LISTING: Duration = Duration::from_secs(5);
 
 /// What is to be brought up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,7 +30,7 @@ pub struct Terminate {
     pub child: Option<Which>,
     /// IKE SAs of a name or number; with a child, only the children of these.
     pub ike: Option<Which>,
-    /// Does not wait for the peer to agree.
+    /// Takes them down even if the peer does not agree within the limit.
     pub force: bool,
 }
 
@@ -108,11 +109,15 @@ pub async fn initiate(
     match within(limit + GRACE, asked).await {
         Ok(_) => Ok(()),
         Err(ViciError::Refused(said)) if said.ends_with("not found") => {
-            let configured = conns::list(path, NAMES).await?;
+            let configured = conns::list(path, LISTING).await?;
             Err(ViciError::NotFound(not_configured(what, &configured)))
         }
         Err(ViciError::Refused(said)) if said.contains("not established after") => {
-            Err(ViciError::TimedOut(limit))
+            let name = what.child.as_ref().or(what.ike.as_ref());
+            Err(ViciError::NotEstablished {
+                what: name.cloned().unwrap_or_default(),
+                limit,
+            })
         }
         Err(e) => Err(e),
     }
@@ -136,6 +141,10 @@ pub async fn terminate(
         .with_text("ike-id", ike.and_then(Which::id))
         .with_text("force", what.force.then_some("yes"))
         .with_text("timeout", Some(limit.as_millis()));
+    let before = match what.force {
+        true => named_by(what, &sas::list(path, LISTING).await?),
+        false => Vec::new(),
+    };
     let asked = async {
         let mut connection = Connection::open(path).await?;
         let each = |message: Section| log(LogLine::of(&message));
@@ -146,8 +155,37 @@ pub async fn terminate(
     if answer.number("matches") == Some(0) {
         return Err(ViciError::NotFound(no_such_sa(what)));
     }
-    let answer = succeeded(answer)?;
-    Ok(answer.number("terminated").unwrap_or_default())
+    let terminated = answer.number("terminated").unwrap_or_default();
+    match succeeded(answer) {
+        Ok(_) => Ok(terminated),
+        // charon calls it a failure if the peer did not agree, though the SAs are gone.
+        Err(e) if what.force => {
+            let left = named_by(what, &sas::list(path, LISTING).await?);
+            match before.iter().any(|id| left.contains(id)) {
+                true => Err(e),
+                false => Ok(before.len() as u32),
+            }
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Numbers of the SAs to which `what` applies: of CHILD SAs, or of IKE SAs.
+fn named_by(what: &Terminate, all: &[IkeSa]) -> Vec<u32> {
+    let is = |wanted: &Option<Which>, name: &str, id: u32| match wanted {
+        None => true,
+        Some(Which::Name(wanted)) => wanted == name,
+        Some(Which::Id(wanted)) => *wanted == id,
+    };
+    let ike_sas = all.iter().filter(|ike| is(&what.ike, &ike.name, ike.id));
+    match what.child {
+        None => ike_sas.map(|ike| ike.id).collect(),
+        Some(_) => ike_sas
+            .flat_map(|ike| &ike.children)
+            .filter(|child| is(&what.child, &child.name, child.id))
+            .map(|child| child.id)
+            .collect(),
+    }
 }
 
 /// Which name the configuration does not have, and which ones it has.
