@@ -375,6 +375,41 @@ pub fn without_an_sa_a_packet_is_lost_and_ike_is_asked() {
 }
 
 #[test]
+pub fn what_a_policy_protects_needs_no_route_of_its_own() {
+    let mut dp = with_ipsec();
+    let rule = policy(
+        &mut dp,
+        PolicyDirection::Out,
+        "0.0.0.0/0",
+        "10.9.0.0/16",
+        PROTECT,
+    );
+    let frame = dp.frame("p0").ip4(HOST4, "10.9.0.1").udp(1, 2);
+    dp.send("p0", &frame)
+        .dropped("p0", DropReason::PolicyNoSa)
+        .nothing_else();
+    let id = dp.ipsec().add_sa(sa(Direction::Out)).unwrap();
+    dp.ipsec().bind(rule, Some(id)).unwrap();
+    let out = dp.send("p0", &frame);
+    let (events, _) = out.take_events();
+    let [Seen::Sent { port, bytes }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    let mut inner = frame[14..].to_vec();
+    Ip4Mut::new(&mut inner).unwrap().lower_ttl();
+    assert_eq!(
+        (port.as_str(), unesp(&bytes[34..]).2),
+        ("p1", in_tunnel(&inner))
+    );
+    out.nothing_else();
+    // Others still hear from the kernel that there is none.
+    let frame = dp.frame("p0").ip4(HOST4, "10.8.0.1").udp(1, 2);
+    dp.send("p0", &frame)
+        .punted("p0", PuntReason::NoRoute, &frame)
+        .nothing_else();
+}
+
+#[test]
 pub fn what_the_kernel_sends_is_protected_too() {
     let mut dp = with_ipsec();
     tunnel_out(&mut dp, sa(Direction::Out));

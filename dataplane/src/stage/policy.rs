@@ -106,11 +106,14 @@ fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
         {
             Some(DropReason::PolicyNotKnown)
         }
+        // Without a route of its own as well: where the SA leads is the outer destination's matter, and
+        // strongSwan's own routes are in a table that no lookup reads.
         (
             AdjacencyKind::Forward
             | AdjacencyKind::Glean
             | AdjacencyKind::Kernel
-            | AdjacencyKind::Ipsec,
+            | AdjacencyKind::Ipsec
+            | AdjacencyKind::NoRoute,
             Some(flow),
         ) => {
             let passed = match is_own {
