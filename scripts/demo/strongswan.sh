@@ -84,11 +84,12 @@ swan_sample() { # SITE KIND
 swan_load() { # KIND: at both sites, in the place of what there is
     local site
     [ -s "$RUN/psk" ] || head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$RUN/psk"
-    for site in a b; do
-        swan_sample "$site" "$1" >"$RUN/$site/swanctl/conf.d/site-to-site.conf"
-        echo 'include conf.d/*.conf' >"$RUN/$site/swanctl/swanctl.conf"
-        swan "$site" --load-all --noprompt || return
-    done
+    for site in a b; do swan_sample "$site" "$1" | swan_load_at "$site" || return; done
+}
+swan_load_at() { # SITE: what standard input has
+    cat >"$RUN/$1/swanctl/conf.d/connections.conf"
+    echo 'include conf.d/*.conf' >"$RUN/$1/swanctl/swanctl.conf"
+    swan "$1" --load-all --noprompt
 }
 swan_down() { # both sites forget each other, so that a packet has to begin anew
     swan a --terminate --ike site-b
@@ -97,20 +98,23 @@ swan_down() { # both sites forget each other, so that a packet has to begin anew
 swan_none() { [ -z "$(swan a --list-sas)$(swan b --list-sas)" ]; }
 
 # A private CA, and a certificate for each site: the commands of docs/ipsec.md.
-swan_certificates() {
+swan_certificates() { # [NAME_AT_A NAME_AT_B]
     local site ca=$RUN/ca
+    local -A name=([a]=${1:-a} [b]=${2:-b})
     mkdir -p "$ca/x509ca" "$ca/x509" "$ca/private"
     (
         cd "$ca" || exit
         awk '/^```/ { inside = 0 } inside; /^```sh/ && certificates { inside = 1; certificates = 0 }
-            /^## / { certificates = $2 == "Certificates" }' "$ROOT/docs/ipsec.md" >commands
+            /^## / { certificates = $2 == "Certificates" }' "$ROOT/docs/ipsec.md" |
+            sed "s/^for site in a b;/for site in ${name[a]} ${name[b]};/" >commands
         sh -eu commands
     ) || return
     for site in a b; do
-        cp "$ca/x509ca/ca.pem" "$RUN/$site/swanctl/x509ca" && cp "$ca/x509/$site.pem" "$RUN/$site/swanctl/x509" &&
-            cp "$ca/private/$site.pem" "$RUN/$site/swanctl/private" || return
+        cp "$ca/x509ca/ca.pem" "$RUN/$site/swanctl/x509ca" &&
+            cp "$ca/x509/${name[$site]}.pem" "$RUN/$site/swanctl/x509" &&
+            cp "$ca/private/${name[$site]}.pem" "$RUN/$site/swanctl/private" || return
     done
-    openssl x509 -in "$ca/x509/a.pem" -noout -subject -issuer -ext subjectAltName
+    openssl x509 -in "$ca/x509/${name[a]}.pem" -noout -subject -issuer -ext subjectAltName
 }
 
 # Rekeys in a flow: CHILD and IKE SA in turns, from both sides. rekeys COUNT SECONDS_BETWEEN
