@@ -57,8 +57,8 @@ pub enum ViciError {
     NotFound(String),
     /// The peer has not answered, or not in time.
     #[error(
-        "{what} was not established within {} s: charon goes on trying; if nothing is logged above, the peer \
-         does not answer", .limit.as_secs_f32()
+        "{what} was not established within {} s: charon goes on trying; without a \"received packet\" above, the \
+         peer does not answer", .limit.as_secs_f32()
     )]
     NotEstablished {
         /// The name that was to be brought up.
