@@ -11,7 +11,7 @@ use netlink_packet_core::{NLMSG_DONE, NLMSG_ERROR};
 
 use super::NetlinkError;
 use super::message::Messages;
-use super::socket::{Buffer, Read, RouteSocket};
+use super::socket::{Buffer, NetlinkSocket, Read};
 
 /// Pieces, of 32 KiB at most, that wait to be taken in before the thread waits, too.
 const AHEAD: usize = 16;
@@ -29,7 +29,7 @@ pub(super) struct ReadAhead {
 
 impl ReadAhead {
     /// Reads the answer to the request of this number.
-    pub fn start(socket: RouteSocket, seq: u32) -> Result<Self, NetlinkError> {
+    pub fn start(socket: NetlinkSocket, seq: u32) -> Result<Self, NetlinkError> {
         let (sender, pieces) = sync_channel(AHEAD);
         let (empty, emptied) = channel();
         let read = move || read(&socket, seq, &sender, &emptied);
@@ -57,7 +57,7 @@ impl ReadAhead {
 }
 
 /// Reads until the end of the list, an error, or nobody wants more.
-fn read(socket: &RouteSocket, seq: u32, pieces: &SyncSender<Piece>, empty: &Receiver<Buffer>) {
+fn read(socket: &NetlinkSocket, seq: u32, pieces: &SyncSender<Piece>, empty: &Receiver<Buffer>) {
     loop {
         let mut buffer = match empty.try_recv() {
             Ok(buffer) => buffer,

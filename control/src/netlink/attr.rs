@@ -1,4 +1,4 @@
-//! Attributes of route netlink messages: length, type, value, padded to four bytes.
+//! Attributes of netlink messages: length, type, value, padded to four bytes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,7 +9,7 @@ use super::Malformed;
 
 /// One attribute; its value borrows from the receive buffer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Attribute<'a> {
+pub(crate) struct Attribute<'a> {
     /// Its number, without the flags for "nested" and "byte order".
     pub kind: u16,
     /// Its value, without padding.
@@ -18,7 +18,7 @@ pub(super) struct Attribute<'a> {
 
 /// Iterates over attributes one after another. It ends with the first that is malformed.
 #[derive(Debug, Clone)]
-pub(super) struct Attributes<'a> {
+pub(crate) struct Attributes<'a> {
     rest: &'a [u8],
 }
 
@@ -112,7 +112,7 @@ impl<'a> Attribute<'a> {
 }
 
 /// An address of either family, told by the length.
-pub(super) fn ip(bytes: &[u8]) -> Option<IpAddr> {
+pub(crate) fn ip(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.len() {
         4 => Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into()),
         16 => Some(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()),

@@ -13,7 +13,7 @@ use super::ahead::ReadAhead;
 use super::attr::Attributes;
 use super::decode::{self, AF_INET, AF_INET6};
 use super::message::{Message, Messages};
-use super::socket::{Read, RouteSocket};
+use super::socket::{NetlinkSocket, Read};
 use super::{NetlinkError, addr, link, neigh, nexthop, route, rule};
 
 const RTM_GETLINK: u16 = 18;
@@ -32,7 +32,7 @@ const TRIES: u32 = 16;
 
 /// How a dump goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// More is to come.
     More,
     /// That was all. If the list changed meanwhile (`NLM_F_DUMP_INTR`), entries may be missing.
@@ -44,7 +44,7 @@ pub(super) enum Step {
 
 /// Asks for lists, one at a time, piece by piece, of the network namespace of the thread that does.
 #[derive(Default)]
-pub(super) struct Dumper {
+pub(crate) struct Dumper {
     running: Option<Running>,
     /// Messages that could not be decoded, since it was made.
     pub malformed: u64,
@@ -61,7 +61,7 @@ impl Dumper {
     /// Asks for all objects of a kind. A list that was being read is forgotten.
     pub fn begin(&mut self, kind: ObjectKind) -> Result<(), NetlinkError> {
         // One of its own: whatever became of the list before, nothing of it is in the way.
-        let mut socket = RouteSocket::requests()?;
+        let mut socket = NetlinkSocket::requests()?;
         let (request, body) = request(kind);
         let seq = socket.send(request, NLM_F_DUMP, &body)?;
         self.running = Some(Running {
@@ -160,7 +160,7 @@ fn end(kind: ObjectKind, interrupted: bool, message: &Message<'_>) -> Result<Ste
 }
 
 /// What the kernel refused and how it explains that, if the answer says so.
-fn refusal(message: &Message<'_>) -> Option<(io::Error, String)> {
+pub(crate) fn refusal(message: &Message<'_>) -> Option<(io::Error, String)> {
     let (code, rest) = message.body.split_first_chunk::<4>()?;
     let errno = i32::from_ne_bytes(*code);
     if errno >= 0 {

@@ -14,7 +14,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::oneshot;
 
 use super::ports::PortListener;
-use super::socket::RouteSocket;
+use super::socket::NetlinkSocket;
 use super::sysctl::{Finding, Settings};
 use super::{MirrorOptions, MirrorState, NetlinkError, namespace};
 
@@ -181,17 +181,17 @@ fn open(
     options: MirrorOptions,
     writer: Writer,
     listener: PortListener,
-) -> Result<(MirrorState, RouteSocket), NetlinkError> {
+) -> Result<(MirrorState, NetlinkSocket), NetlinkError> {
     namespace::enter(options.netns.as_deref())?;
     // First of all: what changes from here on is heard.
-    let events = RouteSocket::events(options.receive_buffer_bytes)?;
+    let events = NetlinkSocket::events(options.receive_buffer_bytes)?;
     let state = MirrorState::open(options, writer, listener)?;
     Ok((state, events))
 }
 
 fn run(
     mut state: MirrorState,
-    mut events: RouteSocket,
+    mut events: NetlinkSocket,
     commands: &Receiver<Command>,
     bell: &EventFd,
 ) {
@@ -238,7 +238,7 @@ fn serve(state: &mut MirrorState, commands: &Receiver<Command>) -> bool {
 }
 
 /// Sleeps until an event arrives, something is asked for, or something is due.
-fn wait(events: &RouteSocket, bell: &EventFd, due: Option<Instant>) -> Result<(), NetlinkError> {
+fn wait(events: &NetlinkSocket, bell: &EventFd, due: Option<Instant>) -> Result<(), NetlinkError> {
     let mut sources = [
         PollFd::new(events.as_fd(), PollFlags::POLLIN),
         PollFd::new(bell.as_fd(), PollFlags::POLLIN),

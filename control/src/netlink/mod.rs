@@ -7,15 +7,15 @@
 
 mod addr;
 mod ahead;
-mod attr;
+pub(crate) mod attr;
 mod counters;
 mod decode;
-mod dump;
+pub(crate) mod dump;
 mod error;
 mod link;
 mod message;
 mod mirror;
-mod namespace;
+pub(crate) mod namespace;
 mod neigh;
 mod nexthop;
 mod options;
@@ -24,7 +24,7 @@ mod refresh;
 mod route;
 mod rule;
 mod snapshot;
-mod socket;
+pub(crate) mod socket;
 mod state;
 mod sync;
 pub mod sysctl;

@@ -10,7 +10,7 @@ use super::NetlinkError;
 
 /// Moves this thread, for good, to the network namespace at a path; nowhere if there is none.
 /// Sockets that it opens later, and what it sees of `/proc/sys/net`, belong to that namespace.
-pub(super) fn enter(netns: Option<&Path>) -> Result<(), NetlinkError> {
+pub(crate) fn enter(netns: Option<&Path>) -> Result<(), NetlinkError> {
     let Some(path) = netns else { return Ok(()) };
     let refused = |source: io::Error| NetlinkError::Namespace {
         path: PathBuf::from(path),

@@ -11,7 +11,7 @@ use ironlane_rib::{Family, HopSlot, IfIndex, NeighbourState, ObjectKind, Rib};
 use super::NetlinkError;
 use super::decode::{AF_INET, AF_INET6, RTM_NEWNEIGH};
 use super::neigh;
-use super::socket::{Received, RouteSocket};
+use super::socket::{NetlinkSocket, Received};
 
 const NLM_F_CREATE: u16 = 0x400;
 /// The kernel takes note that the entry is used: it will probe a stale one, and resolve one that
@@ -20,7 +20,7 @@ const NTF_USE: u8 = 0x01;
 
 /// Looks at which adjacencies carry traffic.
 pub(super) struct Refresher {
-    socket: RouteSocket,
+    socket: NetlinkSocket,
     reader: Reader,
     /// Gleans that carried traffic when last looked at.
     gleaning: HashSet<(IfIndex, IpAddr)>,
@@ -40,7 +40,7 @@ impl Refresher {
     pub fn open(tables: &Tables) -> Result<Self, NetlinkError> {
         let reader = Domain::register(tables.domain()).map_err(|_| NetlinkError::Readers)?;
         Ok(Self {
-            socket: RouteSocket::orders()?,
+            socket: NetlinkSocket::orders()?,
             reader,
             gleaning: HashSet::new(),
         })

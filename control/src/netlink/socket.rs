@@ -25,7 +25,7 @@ const ANSWER_TIMEOUT_S: i64 = 10;
 
 /// What a read of a socket brought.
 #[derive(Debug)]
-pub(super) enum Received<'a> {
+pub(crate) enum Received<'a> {
     /// A datagram of the kernel.
     Datagram(&'a [u8]),
     /// Nothing that waits.
@@ -35,7 +35,7 @@ pub(super) enum Received<'a> {
 }
 
 /// Room for any datagram.
-pub(super) struct Buffer(Box<[u8]>);
+pub(crate) struct Buffer(Box<[u8]>);
 
 impl Buffer {
     /// An empty one; memory is taken as far as it is used.
@@ -51,15 +51,15 @@ impl Buffer {
 
 /// A netlink socket with its receive buffer, in the network namespace of the thread that opened
 /// it.
-pub(super) struct RouteSocket {
+pub(crate) struct NetlinkSocket {
     socket: Socket,
     buffer: Buffer,
     seq: u32,
 }
 
-impl RouteSocket {
-    fn open() -> Result<Self, NetlinkError> {
-        let mut socket = Socket::new(NETLINK_ROUTE).map_err(at("opening it"))?;
+impl NetlinkSocket {
+    fn open(protocol: isize) -> Result<Self, NetlinkError> {
+        let mut socket = Socket::new(protocol).map_err(at("opening it"))?;
         socket.bind_auto().map_err(at("binding it"))?;
         socket
             .set_ext_ack(true)
@@ -71,15 +71,24 @@ impl RouteSocket {
         })
     }
 
-    /// A socket that hears every change. It does not block.
+    /// A socket that hears every change of links, routes and the like. It does not block.
     pub fn events(receive_buffer_bytes: usize) -> Result<Self, NetlinkError> {
-        let this = Self::open()?;
+        Self::events_of(NETLINK_ROUTE, &GROUPS, receive_buffer_bytes)
+    }
+
+    /// A socket that hears these groups of a protocol (`NETLINK_*`). It does not block.
+    pub fn events_of(
+        protocol: isize,
+        groups: &[u32],
+        receive_buffer_bytes: usize,
+    ) -> Result<Self, NetlinkError> {
+        let this = Self::open(protocol)?;
         // Beyond net.core.rmem_max with CAP_NET_ADMIN only; without it as much as is allowed.
         if setsockopt(&this.socket, sockopt::RcvBufForce, &receive_buffer_bytes).is_err() {
             setsockopt(&this.socket, sockopt::RcvBuf, &receive_buffer_bytes)
                 .map_err(|errno| at("setting its buffer")(errno.into()))?;
         }
-        for group in GROUPS {
+        for &group in groups {
             this.socket
                 .add_membership(group)
                 .map_err(at("joining a group of events"))?;
@@ -92,7 +101,12 @@ impl RouteSocket {
 
     /// A socket for requests whose answers, if any, are thrown away. It does not block.
     pub fn orders() -> Result<Self, NetlinkError> {
-        let this = Self::open()?;
+        Self::orders_of(NETLINK_ROUTE)
+    }
+
+    /// As [`orders`](Self::orders), of a protocol.
+    pub fn orders_of(protocol: isize) -> Result<Self, NetlinkError> {
+        let this = Self::open(protocol)?;
         this.socket
             .set_non_blocking(true)
             .map_err(at("making it non-blocking"))?;
@@ -101,10 +115,16 @@ impl RouteSocket {
 
     /// A socket for requests, whose answers are waited for.
     pub fn requests() -> Result<Self, NetlinkError> {
-        let this = Self::open()?;
+        let this = Self::requests_of(NETLINK_ROUTE)?;
         this.socket
             .set_netlink_get_strict_chk(true)
             .map_err(at("asking for strict checks"))?;
+        Ok(this)
+    }
+
+    /// A socket for requests of a protocol, whose answers are waited for.
+    pub fn requests_of(protocol: isize) -> Result<Self, NetlinkError> {
+        let this = Self::open(protocol)?;
         setsockopt(
             &this.socket,
             sockopt::ReceiveTimeout,
@@ -121,6 +141,12 @@ impl RouteSocket {
             Read::Empty => Received::Empty,
             Read::Overrun => Received::Overrun,
         })
+    }
+
+    /// Overwrites what was read: it had keys in it.
+    pub fn wipe(&mut self, len: usize) {
+        let len = len.min(self.buffer.0.len());
+        self.buffer.0[..len].fill(0);
     }
 
     /// Reads a datagram into a buffer of the caller's.
@@ -158,7 +184,8 @@ impl RouteSocket {
         }
     }
 
-    fn push(&mut self, bytes: &mut Vec<u8>, kind: u16, flags: u16, body: &[u8]) {
+    /// Adds a request to those that are sent together, and gives the number that its answers will have.
+    pub fn push(&mut self, bytes: &mut Vec<u8>, kind: u16, flags: u16, body: &[u8]) -> u32 {
         self.seq = self.seq.wrapping_add(1).max(1);
         let len = HEADER_LEN + body.len();
         let end = bytes.len() + len.next_multiple_of(4);
@@ -169,9 +196,11 @@ impl RouteSocket {
         bytes.extend_from_slice(&0u32.to_ne_bytes());
         bytes.extend_from_slice(body);
         bytes.resize(end, 0);
+        self.seq
     }
 
-    fn write(&self, bytes: &[u8]) -> Result<(), NetlinkError> {
+    /// Sends requests; the kernel carries them out one right behind the other.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), NetlinkError> {
         let kernel = SocketAddr::new(0, 0);
         self.socket
             .send_to(bytes, &kernel, 0)
@@ -182,7 +211,7 @@ impl RouteSocket {
 
 /// As [`Received`], of a datagram that is in a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Read {
+pub(crate) enum Read {
     Datagram(usize),
     Empty,
     Overrun,
@@ -206,7 +235,7 @@ fn receive(socket: &Socket, buffer: &mut [u8]) -> Result<Read, NetlinkError> {
     }
 }
 
-impl AsFd for RouteSocket {
+impl AsFd for NetlinkSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

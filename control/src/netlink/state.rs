@@ -15,7 +15,7 @@ use super::dump::Dumper;
 use super::message::Messages;
 use super::ports::{PortListener, PortWatch};
 use super::refresh::Refresher;
-use super::socket::{Received, RouteSocket};
+use super::socket::{NetlinkSocket, Received};
 use super::sync::{Sync, kind_of};
 use super::{MirrorOptions, NetlinkError, decode, namespace};
 
@@ -179,7 +179,7 @@ impl MirrorState {
     }
 
     /// Takes in what arrived, goes on with lists, commits. True if there is more to do at once.
-    pub(super) fn turn(&mut self, events: &mut RouteSocket) -> Result<bool, NetlinkError> {
+    pub(super) fn turn(&mut self, events: &mut NetlinkSocket) -> Result<bool, NetlinkError> {
         let arrived = Instant::now();
         let (mut changes, mut idle) = (0, false);
         if !self.sync.holds_events() {
@@ -241,7 +241,7 @@ impl MirrorState {
     /// waits.
     fn drain(
         &mut self,
-        events: &mut RouteSocket,
+        events: &mut NetlinkSocket,
         now: Instant,
     ) -> Result<(u64, bool), NetlinkError> {
         let mut changes = 0;
