@@ -303,6 +303,9 @@ drop_reasons! {
         IpsecNested = "ipsec_nested",
         /// Its SA is of an IPsec interface that is set down, or that does not exist.
         IpsecInterfaceDown = "ipsec_interface_down",
+        /// Linux sent it, sealed by an SA of lcores under a sequence number that they have yet to use: on the
+        /// wire the number would be used twice.
+        IpsecOtherSealed = "ipsec_other_sealed",
         /// The crypto device could not do it.
         IpsecDevice = "ipsec_device",
     }

@@ -11,8 +11,8 @@ use ironlane_tests::take_seen;
 
 use crate::{
     chains, control, ethernet, exceptions, glean, ip4_rules, ip6_rules, ipsec,
-    ipsec_fragments_refused, ipsec_interface, ipsec_modes, ipsec_rules, ipsec_too_big, local,
-    local_groups, ports,
+    ipsec_fragments_refused, ipsec_interface, ipsec_modes, ipsec_other_sealed, ipsec_rules,
+    ipsec_too_big, local, local_groups, ports,
 };
 
 /// A test, to run here again; or why none is possible in this process.
@@ -119,6 +119,9 @@ fn test_of_drop(reason: DropReason) -> Subject {
             ipsec_fragments_refused::without_a_buffer_fragments_do_not_come_together
         }
         D::IpsecSequence | D::IpsecExpired => ipsec_rules::an_sa_at_its_end_passes_nothing,
+        D::IpsecOtherSealed => {
+            ipsec_other_sealed::a_number_that_lcores_have_yet_to_use_does_not_leave_by_another
+        }
         D::IpsecNested => ipsec_rules::tunnels_in_tunnels_are_opened_up_to_a_bound,
         D::IpsecNoRoom => ipsec_rules::a_packet_in_several_buffers_that_one_cannot_hold_is_dropped,
         D::IpsecTooBig => ipsec_too_big::a_sender_is_told_what_fits_a_tunnel,

@@ -24,6 +24,7 @@ mod ipsec_fuzz;
 mod ipsec_interface;
 mod ipsec_modes;
 mod ipsec_peers;
+mod ipsec_other_sealed;
 mod ipsec_rules;
 mod ipsec_too_big;
 mod local;

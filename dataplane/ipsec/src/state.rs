@@ -171,6 +171,18 @@ impl SaState {
         last != place
     }
 
+    /// Whether a packet with the lower half `low` of a sequence number may be one that was sealed here, by an
+    /// outbound SA: its number is not larger than the last. Any thread.
+    #[inline]
+    pub fn has_used(&self, low: u32) -> bool {
+        let last = self.seq.load(Ordering::Relaxed);
+        match last <= u64::from(u32::MAX) {
+            true => u64::from(low) <= last,
+            // Of the numbers that end so, the nearest is meant.
+            false => (last as u32).wrapping_sub(low) < 1 << 31,
+        }
+    }
+
     /// The last number used, or the largest seen.
     #[inline]
     fn last_seq(&self) -> u64 {

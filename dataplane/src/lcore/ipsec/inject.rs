@@ -1,10 +1,12 @@
 //! Packets of the kernel, which meet the outbound policies like any other (RFC 4301 4.4.1).
 
-use ironlane_ipsec::{Action, Event, Flow, PolicyDirection};
+use ironlane_fib::VrfId;
+use ironlane_ipsec::{Action, Direction, Encapsulated, Event, Flow, PolicyDirection, Protocol};
 use ironlane_packet::eth::EtherType;
 use ironlane_packet::icmp6::{self, Icmp6Kind};
 use ironlane_packet::proto::{ip, port};
 
+use super::open::header_at;
 use super::{L2, Tag};
 use crate::burst::BurstStore;
 use crate::eal::{Mbuf, MbufBatch};
@@ -24,7 +26,8 @@ impl Lcore {
         for mut mbuf in batch.drain() {
             let to = Tag::port(mbuf.port());
             let interface = view.interfaces.of_port(to);
-            let (flow, len) = match flow(&mut mbuf) {
+            let vrf = self.crypto.arrival(to).map(|arrival| arrival.vrf);
+            let (flow, len) = match flow(&mut mbuf, vrf, view) {
                 Told::Ours(flow, len) => (flow, len),
                 // By an IPsec interface nothing is exempt, and nothing is Ethernet.
                 Told::Exempt(Some((flow, len))) if interface.is_some() => (flow, len),
@@ -40,12 +43,15 @@ impl Lcore {
                     self.outlet.lose(to, DropReason::IpsecMalformed, mbuf);
                     continue;
                 }
+                Told::OtherSealed => {
+                    self.outlet.lose(to, DropReason::IpsecOtherSealed, mbuf);
+                    continue;
+                }
             };
             if !view.ipsec.knows_policies() {
                 self.outlet.lose(to, DropReason::PolicyNotKnown, mbuf);
                 continue;
             }
-            let vrf = self.crypto.arrival(to).map(|arrival| arrival.vrf);
             let rule = vrf.and_then(|vrf| {
                 let (ipsec, out) = (view.ipsec, PolicyDirection::Out);
                 let (if_id, mark) = interface.map_or((0, 0), |one| (one.if_id, one.mark));
@@ -91,13 +97,16 @@ enum Told {
     /// They decide about it; with the length of its IP packet.
     Ours(Flow, usize),
     /// They have no say: it is not IP; or IKE, which makes the SAs; or neighbour discovery, which is to
-    /// IPv6 what ARP is to IPv4, so that no SA can come up before it. With what it is if it is IP.
+    /// IPv6 what ARP is to IPv4, so that no SA can come up before it; or lcores have sealed it, and the
+    /// kernel only found its neighbour. With what it is if it is IP.
     Exempt(Option<(Flow, usize)>),
+    /// An SA of lcores sealed it, and not they: see [`sealed`].
+    OtherSealed,
     /// It says it is IP, and what policies look at cannot be seen.
     Malformed,
 }
 
-fn flow(mbuf: &mut Mbuf) -> Told {
+fn flow(mbuf: &mut Mbuf, vrf: Option<VrfId>, view: &TablesView<'_>) -> Told {
     let all = mbuf.pkt_len();
     if mbuf.nb_segs() > 1 {
         mbuf.pullup(all.min(mbuf.pullup_max()));
@@ -119,6 +128,11 @@ fn flow(mbuf: &mut Mbuf) -> Told {
         Some(flow) if L2 + len <= all => flow,
         _ => return Told::Malformed,
     };
+    match sealed(packet, &flow, vrf, view) {
+        Some(true) => return Told::Exempt(Some((flow, len))),
+        Some(false) => return Told::OtherSealed,
+        None => {}
+    }
     let is_exempt = match (flow.proto, flow.ports) {
         (ip::UDP, Some((from, _))) => matches!(from, port::IKE | port::IKE_NAT),
         (ip::ICMP6, Some((kind, _))) => {
@@ -131,4 +145,32 @@ fn flow(mbuf: &mut Mbuf) -> Told {
         true => Told::Exempt(Some((flow, len))),
         false => Told::Ours(flow, len),
     }
+}
+
+/// Whether lcores used the sequence number of a packet that is sealed by one of their outbound SAs; `None`
+/// if it is not. Linux may seal by the same SA where it has it, too: with a number that lcores take later
+/// the packet would break counter modes (RFC 4106 2), so it must not leave.
+fn sealed(packet: &[u8], flow: &Flow, vrf: Option<VrfId>, view: &TablesView<'_>) -> Option<bool> {
+    if !matches!(flow.proto, ip::ESP | ip::AH | ip::UDP) || !view.ipsec.has_sas() {
+        return None;
+    }
+    let (at, _) = header_at(packet)?;
+    let header = packet.get(at..)?;
+    let (protocol, words) = match (flow.proto, flow.ports) {
+        (ip::ESP, _) => (Protocol::Esp, header),
+        (ip::AH, _) => (Protocol::Ah, header.get(4..)?),
+        (ip::UDP, Some((port::IKE_NAT, _))) => match Encapsulated::of(header) {
+            Encapsulated::Esp => (Protocol::Esp, header),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let (spi, rest) = words.split_first_chunk()?;
+    let number = u32::from_be_bytes(*rest.first_chunk()?);
+    let spi = u32::from_be_bytes(*spi);
+    let sa = view
+        .ipsec
+        .find_sa(view.guard, protocol, spi, flow.dst, vrf?)
+        .filter(|sa| sa.spec().direction == Direction::Out)?;
+    Some(sa.state().has_used(number))
 }

@@ -121,7 +121,7 @@ fn lay_out(sa: &Sa<Session>, mbuf: &mut Mbuf) -> Result<Layout, Reject> {
 }
 
 /// Where the ESP or AH header is in a packet that begins with its IP header, and whether it is in UDP.
-fn header_at(packet: &[u8]) -> Option<(usize, bool)> {
+pub(super) fn header_at(packet: &[u8]) -> Option<(usize, bool)> {
     let (protocol, at) = if packet.first()? >> 4 == 4 {
         let header = Ip4::new(packet)?;
         (header.protocol(), header.header_len_bytes())
