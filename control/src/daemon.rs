@@ -266,7 +266,13 @@ impl Running {
         let followed = faces::followed(&dataplane, links, &exception.handle());
         let follower = LinkFollower::start(&faces::namespace(&config), followed)?;
         // Before there is any route to forward by: policies should come first.
-        let ipsec = ipsec::start(&config, lanes.ipsec.as_ref(), &dataplane, runtime.handle())?;
+        let ipsec = ipsec::start(
+            &config,
+            &faces,
+            lanes.ipsec.as_ref(),
+            &dataplane,
+            runtime.handle(),
+        )?;
         let mirror = kernel::mirror(&config, &faces, writer, follower.changes())?;
         let socket = Socket::bind(&config.daemon.socket, config.daemon.socket_group.as_deref())?;
         let vici = config.ipsec.vici.as_deref();
@@ -332,7 +338,7 @@ impl Running {
             (self.mirror.is_running(), "the mirror"),
             (
                 self.ipsec.as_ref().is_none_or(Ipsec::is_running),
-                "the server of charon",
+                "the control side of IPsec",
             ),
             (!self.api.is_finished(), "the API"),
         ];
@@ -345,7 +351,7 @@ impl Running {
     /// Takes all apart.
     fn stop(self) -> Result<StopReport, DaemonError> {
         let _ = self.stop_api.send(());
-        // Nobody installs SAs any more; charon keeps what it has, for the next run.
+        // Nobody installs SAs any more; charon keeps what it has, for the next run, and so does the kernel.
         drop(self.ipsec);
         // Answers that come from charon end with it; the API waits for its answers.
         drop(self.vici);

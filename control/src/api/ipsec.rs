@@ -13,7 +13,7 @@ use crate::ipsec::model::{PolicyView, SaView, Verdict};
 pub(super) fn known(shared: Option<&Shared>) -> Result<&Shared, Refusal> {
     shared.ok_or_else(|| {
         Refusal::failed_precondition(
-            "IPsec is off: set charon_socket in the [ipsec] section of the configuration",
+            "IPsec is off: set charon_socket or xfrm in the [ipsec] section of the configuration",
         )
     })
 }

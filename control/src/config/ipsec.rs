@@ -10,9 +10,15 @@ use super::schema::{Default, Key, Kind, Section, Shape};
 /// Where SAs and policies come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ipsec {
-    /// Unix socket for charon's plugin; IPsec is off without.
+    /// Unix socket for charon's plugin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub charon_socket: Option<PathBuf>,
+    /// Whether the SAs and policies of the kernel's XFRM are taken.
+    pub xfrm: bool,
+    /// Whether IPv6 packets of the host itself pass the kernel's IPsec in clear, to be sealed by lcores; as
+    /// it fits without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xfrm_pass_ip6: Option<bool>,
     /// What encrypts: `cpu`, or a crypto device of DPDK by its device string; the best there is without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crypto_device: Option<String>,
@@ -30,15 +36,34 @@ pub struct Ipsec {
 pub(super) static SECTION: Section = Section {
     name: "ipsec",
     shape: Shape::Single,
-    help: "ESP and AH on the lcores, keyed by strongSwan (docs/ipsec.md).",
+    help: "ESP and AH on the lcores, keyed by strongSwan's plugin or through the kernel (docs/ipsec.md).",
     keys: &[
         Key {
             name: "charon_socket",
             kind: Kind::Text,
-            default: Default::Derived("IPsec is off"),
+            default: Default::Derived("no plugin"),
             example: "\"/run/ironlane/ipsec.sock\"",
             help: "Unix socket on which strongSwan's plugin kernel-ironlane installs SAs and policies, \
                    made with mode 0660 for root's group. Keys pass through it.",
+        },
+        Key {
+            name: "xfrm",
+            kind: Kind::Bool,
+            default: Default::Value("false"),
+            example: "true",
+            help: "Take the SAs and policies that anybody installs in the kernel (ip xfrm, strongSwan or \
+                   libreswan as they come) in the network namespace of the taps. The kernel must have XFRM \
+                   and ESP. Without this and without charon_socket, IPsec is off.",
+        },
+        Key {
+            name: "xfrm_pass_ip6",
+            kind: Kind::Bool,
+            default: Default::Derived("true where [daemon] netns is set"),
+            example: "true",
+            help: "With xfrm: install a policy of priority 0 in the kernel by which IPv6 packets of the host \
+                   itself pass its IPsec, so that lcores seal them; else those that a policy would protect \
+                   are lost. It counts for every interface of the namespace: what leaves by one that is no \
+                   port leaves in clear.",
         },
         Key {
             name: "crypto_device",
@@ -86,11 +111,20 @@ pub(super) static SECTION: Section = Section {
 };
 
 impl Ipsec {
+    /// Whether anybody may install SAs.
+    pub fn is_on(&self) -> bool {
+        self.charon_socket.is_some() || self.xfrm
+    }
+
     pub(super) fn read(table: &Table<'_>) -> Self {
         Self {
             charon_socket: table
                 .has("charon_socket")
                 .then(|| table.socket("charon_socket")),
+            xfrm: table.boolean("xfrm"),
+            xfrm_pass_ip6: table
+                .has("xfrm_pass_ip6")
+                .then(|| table.boolean("xfrm_pass_ip6")),
             crypto_device: table.parsed("crypto_device"),
             vici: table.has("vici").then(|| table.socket("vici")),
             wait_for_charon_s: table.integer("wait_for_charon_s").unwrap_or_default(),

@@ -10,20 +10,22 @@ use ironlane_dataplane::ipsec::{FragmentLimits, Ipsec as Tables, IpsecSetup};
 use ironlane_rcu::Domain;
 use tokio::runtime::Handle;
 
+use super::Face;
 use crate::api::Socket;
 use crate::config::{self, Config};
 use crate::ipsec::charon::Shared;
 use crate::ipsec::model::{self, InterfaceName, Model};
+use crate::ipsec::xfrm::XfrmOptions;
 use crate::ipsec::{Ipsec, IpsecError, boot_number};
 
-/// What the data plane is to be started with, if there is a socket for charon.
+/// What the data plane is to be started with, if anybody may install SAs.
 pub(super) fn setup(
     config: &config::Ipsec,
     eal: Eal,
     lcores: usize,
     domain: &Arc<Domain>,
 ) -> Result<Option<IpsecSetup>, CryptoError> {
-    if config.charon_socket.is_none() {
+    if !config.is_on() {
         return Ok(None);
     }
     let device = config.crypto_device.as_deref();
@@ -44,14 +46,15 @@ pub(super) fn setup(
     }))
 }
 
-/// Starts the control side, if there is a socket for charon.
+/// Starts the control side, if anybody may install SAs.
 pub(super) fn start(
     config: &Config,
+    faces: &[Face],
     setup: Option<&IpsecSetup>,
     dataplane: &Arc<Dataplane>,
     runtime: &Handle,
 ) -> Result<Option<Ipsec>, IpsecError> {
-    let (Some(path), Some(setup)) = (&config.ipsec.charon_socket, setup) else {
+    let Some(setup) = setup else {
         return Ok(None);
     };
     // Who stops the data plane must be the last to have it.
@@ -65,12 +68,25 @@ pub(super) fn start(
     });
     model.set_interfaces(interfaces.collect());
     let shared = Shared::new(model, boot_number());
-    let socket = Socket::bind(path, None)?;
-    if config.wait_for_charon_s > 0 {
-        let (wait_s, tables) = (config.wait_for_charon_s, Arc::downgrade(&setup.ipsec));
+    let path = config.ipsec.charon_socket.as_ref();
+    let socket = path.map(|path| Socket::bind(path, None)).transpose()?;
+    let xfrm = config.ipsec.xfrm.then(|| xfrm_options(config, faces));
+    if config.ipsec.wait_for_charon_s > 0 {
+        let (wait_s, tables) = (config.ipsec.wait_for_charon_s, Arc::downgrade(&setup.ipsec));
         runtime.spawn(give_up_waiting(wait_s, tables));
     }
-    Ok(Some(Ipsec::start(runtime, shared, socket)?))
+    Ok(Some(Ipsec::start(runtime, shared, socket, xfrm)?))
+}
+
+fn xfrm_options(config: &Config, faces: &[Face]) -> XfrmOptions {
+    let netns = config.daemon.netns_path();
+    XfrmOptions {
+        receive_buffer_bytes: config.mirror.receive_buffer_kib as usize * 1024,
+        taps: faces.iter().map(|face| face.tap.clone()).collect(),
+        // In a namespace of its own the router has no other interfaces.
+        pass_ip6: config.ipsec.xfrm_pass_ip6.unwrap_or(netns.is_some()),
+        netns,
+    }
 }
 
 /// Lets packets go in the end whose policies nobody has told.

@@ -2,17 +2,18 @@
 //!
 //! ```text
 //! charon --plugin--> charon::CharonServer --\
-//! kernel's XFRM (later) ---------------------+--> Model --DataPlane--> ironlane_ipsec::Writer --RCU--> lcores
+//! kernel's XFRM --netlink--> xfrm::XfrmMirror+--> Model --DataPlane--> ironlane_ipsec::Writer --RCU--> lcores
 //! tests -------------------------------------/      ^--- events of lcores, time
 //! ```
 //!
 //! The [`Model`](model::Model) has no sockets and no clock of its own; [`charon`] speaks the protocol of
-//! `plugins/charon/PROTOCOL.md`; [`Ipsec`] runs both. Beside them, [`vici`] asks charon for what the router
-//! need not know.
+//! `plugins/charon/PROTOCOL.md`; [`xfrm`] follows the kernel; [`Ipsec`] runs them. Beside them, [`vici`] asks
+//! charon for what the router need not know.
 
 pub mod charon;
 pub mod model;
 mod service;
 pub mod vici;
+pub mod xfrm;
 
 pub use service::{Ipsec, IpsecError, boot_number};

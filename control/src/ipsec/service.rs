@@ -1,4 +1,4 @@
-//! The running parts: the model's clock, and the server of charon.
+//! The running parts: the model's clock, the server of charon, the mirror of XFRM.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::charon::{CharonServer, Shared};
+use super::xfrm::{XfrmError, XfrmMirror, XfrmOptions};
 use crate::api::{ServeError, Socket};
 
 /// How often lcores' events and lifetimes are looked at. Lifetimes are of seconds, and a packet that
@@ -19,6 +20,9 @@ pub enum IpsecError {
     /// The socket.
     #[error("[ipsec] charon_socket: {0}")]
     Socket(#[from] ServeError),
+    /// The kernel's SAs.
+    #[error(transparent)]
+    Xfrm(#[from] XfrmError),
     /// The runtime does not take it.
     #[error("[ipsec] charon_socket: {0}")]
     Listen(#[from] std::io::Error),
@@ -28,24 +32,39 @@ pub enum IpsecError {
 #[derive(Debug)]
 pub struct Ipsec {
     shared: Shared,
-    server: JoinHandle<()>,
+    xfrm: Option<XfrmMirror>,
+    server: Option<JoinHandle<()>>,
     ticker: JoinHandle<()>,
-    _socket: Socket,
+    _socket: Option<Socket>,
 }
 
 impl Ipsec {
-    /// Serves `shared` to charon on `socket`, on threads of `runtime`.
+    /// Serves `shared` to charon on `socket`, on threads of `runtime`, and has it follow the kernel as `xfrm`
+    /// says. Where either is missing nobody comes that way.
     ///
     /// # Errors
-    /// If the socket cannot be listened on.
-    pub fn start(runtime: &Handle, shared: Shared, mut socket: Socket) -> Result<Self, IpsecError> {
+    /// If the socket cannot be listened on, or the kernel has no XFRM.
+    pub fn start(
+        runtime: &Handle,
+        shared: Shared,
+        mut socket: Option<Socket>,
+        xfrm: Option<XfrmOptions>,
+    ) -> Result<Self, IpsecError> {
         let _entered = runtime.enter();
-        let listener = UnixListener::from_std(socket.listener()?)?;
-        let server = CharonServer::new(shared.clone());
-        let served = async move {
-            if let Err(e) = server.serve(listener).await {
-                tracing::error!("charon cannot connect any more: {e}");
+        let xfrm = xfrm
+            .map(|options| XfrmMirror::start(options, shared.clone()))
+            .transpose()?;
+        let server = match &mut socket {
+            Some(socket) => {
+                let listener = UnixListener::from_std(socket.listener()?)?;
+                let server = CharonServer::new(shared.clone());
+                Some(runtime.spawn(async move {
+                    if let Err(e) = server.serve(listener).await {
+                        tracing::error!("charon cannot connect any more: {e}");
+                    }
+                }))
             }
+            None => None,
         };
         let ticking = shared.clone();
         let ticker = async move {
@@ -57,7 +76,8 @@ impl Ipsec {
         };
         Ok(Self {
             shared,
-            server: runtime.spawn(served),
+            xfrm,
+            server,
             ticker: runtime.spawn(ticker),
             _socket: socket,
         })
@@ -68,15 +88,21 @@ impl Ipsec {
         &self.shared
     }
 
-    /// Whether charon can connect.
+    /// Whether charon can connect, and the kernel is followed.
     pub fn is_running(&self) -> bool {
-        !self.server.is_finished() && !self.ticker.is_finished()
+        self.server
+            .as_ref()
+            .is_none_or(|server| !server.is_finished())
+            && self.xfrm.as_ref().is_none_or(XfrmMirror::is_running)
+            && !self.ticker.is_finished()
     }
 }
 
 impl Drop for Ipsec {
     fn drop(&mut self) {
-        self.server.abort();
+        if let Some(server) = &self.server {
+            server.abort();
+        }
         self.ticker.abort();
     }
 }

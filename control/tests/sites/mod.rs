@@ -264,8 +264,8 @@ impl Site {
     /// The router's side listens.
     pub fn listen(&mut self) {
         let socket = Socket::bind(&self.folder.join("ipsec.sock"), None).unwrap();
-        self.server =
-            Some(Ipsec::start(self.runtime.handle(), self.shared.clone(), socket).unwrap());
+        let (runtime, shared) = (self.runtime.handle(), self.shared.clone());
+        self.server = Some(Ipsec::start(runtime, shared, Some(socket), None).unwrap());
     }
 
     /// It neither listens nor answers any more, as if it were killed or stuck.
