@@ -10,7 +10,7 @@ BENCH_PARTS = forward|ipsec|latency|idle|scale|lookup|routes
 # rustup's cargo, for shells that do not have it in PATH; a system's own comes first.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help build demo demo-clean test bench lint fmt clean install plugins install-plugins
+.PHONY: help build demo demo-clean test test-ipsec bench lint fmt clean install plugins install-plugins
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
