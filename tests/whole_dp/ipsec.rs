@@ -116,9 +116,8 @@ pub fn tunnel_in(dp: &mut WholeDp, spec: SaSpec) -> SaId {
 
 /// The SA and policy of packets of ours to the peer itself, in transport mode.
 pub fn transport_out(dp: &mut WholeDp) -> SaId {
-    let action = protect(Mode::Transport);
-    let (ours, peer) = ("198.51.100.1/32", "203.0.113.77/32");
-    let rule = policy(dp, PolicyDirection::Out, ours, peer, action);
+    let (out, action) = (PolicyDirection::Out, protect(Mode::Transport));
+    let rule = policy(dp, out, "198.51.100.1/32", "203.0.113.77/32", action);
     let spec = SaSpec {
         mode: Mode::Transport,
         ..sa(Direction::Out)

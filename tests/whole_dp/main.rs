@@ -19,6 +19,7 @@ mod ip6_rules;
 mod ipsec;
 mod ipsec_ah;
 mod ipsec_fragments;
+mod ipsec_fragments_ah;
 mod ipsec_fragments_refused;
 mod ipsec_fuzz;
 mod ipsec_interface;
