@@ -42,15 +42,11 @@ run 'strongSwan at A' charon a "$A" < <(psk 10.1.0.1 %any $NETS_A $NETS_B)
 run 'strongSwan at l' charon l "$(host_ns l)" kernel-libipsec < <(psk 10.4.0.2 10.1.0.1 $NETS_B $NETS_A)
 run 'the wan is watched' watch_wan
 
-# Both families each way. The first packet from A may meet a route at l that is not there yet.
-through4() {
-    local COUNT=2
-    wait_until 5 ping_ok h0 10.2.0.2 && ping_ok l 10.0.0.2 -I 10.2.0.2 && ping_ok h0 10.2.0.2 -s 1300
-}
-through() {
-    local COUNT=2
-    through4 && ping_ok h0 2001:db8:2::2 && ping_ok l 2001:db8::2 -I 2001:db8:2::2
-}
+# Both families each way, within five seconds: the first packet from A may meet a route at l that is not there
+# yet, and ping waits for its last answer no longer than twice the longest before. The flow below counts losses.
+reaches() { COUNT=2 wait_until 5 ping_ok "$@"; }
+through4() { reaches h0 10.2.0.2 && reaches l 10.0.0.2 -I 10.2.0.2 && reaches h0 10.2.0.2 -s 1300; }
+through() { through4 && reaches h0 2001:db8:2::2 && reaches l 2001:db8::2 -I 2001:db8:2::2; }
 conf() { # SITE LOCAL REMOTE LOCAL_TS REMOTE_TS: with IKE and CHILD
     psk "$2" "$3" "$4" "$5" >"$RUN/$1/swanctl/swanctl.conf"
     swan "$1" --load-all --noprompt -f "$RUN/$1/swanctl/swanctl.conf"

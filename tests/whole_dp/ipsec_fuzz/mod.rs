@@ -27,6 +27,9 @@ use rng::Rng;
 /// Cases between two looks at all counters.
 const STEP: usize = 192;
 
+/// Packets that bring about every reason that they can.
+const ENOUGH: u64 = 60_000;
+
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| {
         let digits = text.replace('_', "");
@@ -207,10 +210,13 @@ fn fuzz(packets: u64, seed: u64, lcores: Vec<usize>) -> BTreeMap<DropReason, u64
 #[test]
 fn any_damage_is_dropped_by_name_and_nothing_else_is() {
     use DropReason as D;
-    let packets = number("IRONLANE_FUZZ_PACKETS", 60_000);
+    let packets = number("IRONLANE_FUZZ_PACKETS", ENOUGH);
     let seed = number("IRONLANE_FUZZ_SEED", 0x1_2345);
     let lcores: Vec<usize> = CpuList::allowed().0;
     let drops = fuzz(packets, seed, lcores[..1].to_vec());
+    if packets < ENOUGH {
+        return;
+    }
     for reason in [
         D::IpsecNoSa,
         D::IpsecKeepalive,
@@ -242,7 +248,7 @@ fn any_damage_passes_between_lcores() {
         return;
     };
     fuzz(
-        number("IRONLANE_FUZZ_PACKETS", 60_000) / 4,
+        number("IRONLANE_FUZZ_PACKETS", ENOUGH) / 4,
         number("IRONLANE_FUZZ_SEED", 0x1_2345) + 2,
         two,
     );
