@@ -31,7 +31,7 @@ ok "the router's own packets" router_to_b
 
 flow() { # SECONDS: all packets of a flow arrive, while SAs are rekeyed
     local i
-    on h2 iperf3 -s -1 >"$RUN/iperf.server" 2>&1 &
+    on h2 iperf3 -s -1 --forceflush >"$RUN/iperf.server" 2>&1 &
     own_pid $!
     wait_until 10 grep -q listening "$RUN/iperf.server"
     on h0 iperf3 -c 10.2.0.2 -u -b 20M -l 1000 -t "$1" -J >"$RUN/iperf.json" &

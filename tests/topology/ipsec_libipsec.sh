@@ -161,7 +161,7 @@ OUTER_L=10.4.0.3
 # Rekeys in a flow, by both ends; of the IKE SA, too, and a new authentication.
 flow() {
     local i
-    on l iperf3 -s -1 >"$RUN/iperf.server" 2>&1 &
+    on l iperf3 -s -1 --forceflush >"$RUN/iperf.server" 2>&1 &
     own_pid $!
     wait_until 10 grep -q listening "$RUN/iperf.server"
     on h0 iperf3 -c 10.2.0.2 -u -b 4M -l 1000 -t 7 -J >"$RUN/iperf.json" &
