@@ -8,6 +8,7 @@
 #   psk LOCAL REMOTE TS TS         such a swanctl.conf, changed by the variables below
 #   swan SITE ARGUMENTS            its swanctl
 #   watch_wan, seen FILTER         begins to capture what passes wan; how many packets of it match
+#   socket_full HOST               datagrams that arrived, and for which its sockets had no room
 #   nothing_in_clear               nothing of NETS was among them but in ESP
 #   ilb ARGUMENTS                  the CLI of the daemon at B
 #
@@ -103,6 +104,9 @@ watch_wan() {
 end_watch() { kill "$TCPDUMP" && wait_until 10 ended "$TCPDUMP"; }
 seen() { tcpdump -n -r "$RUN/wan.pcap" "$1" 2>/dev/null | wc -l; }
 nothing_in_clear() { [ "$(seen "($NETS) and not esp")" = 0 ] || { tcpdump -n -c 5 -r "$RUN/wan.pcap" "$NETS"; return 1; }; }
+
+# Datagrams that sockets of a host could not take, because who reads them had to wait: not lost on the way.
+socket_full() { on "$1" awk '/^Udp:/ && $2 != "InDatagrams" { print $6 }' /proc/net/snmp; }
 
 # The connection s with the child nets. IKE and CHILD have settings of the connection and of the child,
 # separated by semicolons; later ones win.

@@ -51,7 +51,6 @@ queues() {
     done
 }
 run 'long queues at the taps' queues
-socket_full() { on h2 awk '/^Udp:/ && $2 != "InDatagrams" { print $6 }' /proc/net/snmp; }
 BEFORE=$(refusals)
 CHILDREN=$(established a)
 iperf_server() { # PORT
@@ -80,9 +79,9 @@ flow() {
 }
 run 'the flows end' flow
 all_arrive() {
-    jq -r --argjson full "$(socket_full)" '.end.sum |
+    jq -r --argjson full "$(socket_full h2)" '.end.sum |
         "\(.packets) datagrams, \(.lost_packets - $full) lost, \($full) that the socket could not take"' "$RUN/udp.json"
-    jq -e --argjson full "$(socket_full)" '.end.sum.lost_packets == $full and .end.sum.packets > 0' "$RUN/udp.json" && return
+    jq -e --argjson full "$(socket_full h2)" '.end.sum.lost_packets == $full and .end.sum.packets > 0' "$RUN/udp.json" && return
     on h2 ip -s link show eth0; on h0 ip -s link show eth0; on wan ip -s link; refusals
 }
 ok 'every datagram arrives' all_arrive
