@@ -401,6 +401,19 @@ pub fn what_a_policy_protects_needs_no_route_of_its_own() {
         ("p1", in_tunnel(&inner))
     );
     out.nothing_else();
+    // Nor does it mind one that goes nowhere, which is what holds the packet without the policy.
+    dp.route("10.9.0.0/16 blackhole");
+    let out = dp.send("p0", &frame);
+    let (events, _) = out.take_events();
+    let [Seen::Sent { bytes, .. }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(unesp(&bytes[34..]).2, in_tunnel(&inner));
+    out.nothing_else();
+    dp.ipsec().del_policy(rule).unwrap();
+    dp.send("p0", &frame)
+        .dropped("p0", DropReason::Ip4Blackhole)
+        .nothing_else();
     // Others still hear from the kernel that there is none.
     let frame = dp.frame("p0").ip4(HOST4, "10.8.0.1").udp(1, 2);
     dp.send("p0", &frame)

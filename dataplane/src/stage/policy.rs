@@ -106,14 +106,18 @@ fn judge(packet: &mut Packet<'_>, view: &TablesView<'_>) -> Verdict {
         {
             Some(DropReason::PolicyNotKnown)
         }
-        // Without a route of its own as well: where the SA leads is the outer destination's matter, and
-        // strongSwan's own routes are in a table that no lookup reads.
+        // Without a route of its own, or with one that goes nowhere, as well: where the SA leads is the outer
+        // destination's matter. For Linux, strongSwan's routes (table 220) come before all others; no lookup
+        // of ours reads them. So a blackhole can keep what has lost its policy from leaving in clear.
         (
             AdjacencyKind::Forward
             | AdjacencyKind::Glean
             | AdjacencyKind::Kernel
             | AdjacencyKind::Ipsec
-            | AdjacencyKind::NoRoute,
+            | AdjacencyKind::NoRoute
+            | AdjacencyKind::Blackhole
+            | AdjacencyKind::Unreachable
+            | AdjacencyKind::Prohibit,
             Some(flow),
         ) => {
             let passed = match is_own {
