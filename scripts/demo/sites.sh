@@ -76,13 +76,15 @@ declare -A LCORES_OF
 site_answers() { # SITE
     ended "${SITE_PID[$1]}" || il_at "$1" port show >/dev/null 2>&1
 }
-site_start() { # SITE
+site_start() { # SITE: the daemon, without the way to the Internet
     mkdir -p "$RUN/$1"
     site_config "$1" >"$RUN/$1/ironlane.toml"
     "$IRONLANE" run --config "$RUN/$1/ironlane.toml" >>"$RUN/$1/ironlane.log" 2>&1 &
     SITE_PID[$1]=$!
     own_pid "${SITE_PID[$1]}"
     wait_until 60 site_answers "$1" && il_at "$1" port show || { tail -n 20 "$RUN/$1/ironlane.log"; return 1; }
+}
+site_connect() { # SITE
     ip -n "$(router_of "$1")" route replace default via "${WAN4[$1]}.254" &&
         ip -n "$(router_of "$1")" -6 route replace default via "${WAN6[$1]}:fe"
 }
@@ -100,7 +102,7 @@ sites_up() {
         new_ns "$ns"
     done
     for site in a b; do
-        site_start "$site" && site_routes "$site" || return
+        site_start "$site" && site_connect "$site" && site_routes "$site" || return
     done
 }
 # The host's way out; and the Internet knows the way to the site, so that what leaves in clear arrives.
@@ -122,6 +124,7 @@ host_ping() { # FROM ADDRESS [ARGUMENTS]: every echo answered
 }
 
 # The wire between the sites: ESP in one file, all else, in full, in another.
+WIRE=wan-a
 declare -a WATCHERS
 wire_watch() {
     WATCHERS=()
@@ -131,7 +134,7 @@ wire_watch() {
 wire_capture() { # NAME ARGUMENTS...
     local name=$1
     shift
-    ip netns exec "$INTERNET" tcpdump -i wan-a -n -U -B 16384 -w "$RUN/wire.$name.pcap" "$@" >/dev/null 2>"$RUN/wire.$name" &
+    ip netns exec "$INTERNET" tcpdump -i "$WIRE" -n -U -B 16384 -w "$RUN/wire.$name.pcap" "$@" >/dev/null 2>"$RUN/wire.$name" &
     WATCHERS+=($!)
     own_pid $!
     wait_until 10 grep -q listening "$RUN/wire.$name"
