@@ -268,26 +268,55 @@ impl BurstStore {
         &self.fates[..self.packets.len()]
     }
 
-    /// Hands out all packets, in the order in which they came, each once. A packet that no
-    /// stage decided would be a broken invariant; it is never leaked.
+    /// Hands out all packets, each once: in the order in which they came those that are sent, and so those
+    /// that are not. A packet that no stage decided would be a broken invariant; it is never leaked.
     #[inline]
     pub fn settle(&mut self, outlet: &mut impl Outlet) {
-        if let Some(sole) = self.sole.take() {
+        let sole = self.sole.take();
+        // What the stages send has its place between the others, for the order of its flow.
+        if let Some(sole) = sole.filter(|sole| !sends_any(&self.fates, sole.left)) {
+            self.packets.take_out(sole.left, |place, mbuf| {
+                hand_out(
+                    outlet,
+                    self.fates[place],
+                    self.sas[place],
+                    &self.info[place],
+                    mbuf,
+                );
+            });
             return outlet.send_all(sole.port, &mut self.packets, sole.bytes);
         }
-        for (place, (mbuf, fate)) in self.packets.drain().zip(&self.fates).enumerate() {
-            match *fate {
-                Fate::Send(port) => outlet.send(port, mbuf),
-                Fate::Open => outlet.open(self.sas[place], mbuf),
-                Fate::Seal => outlet.seal(self.sas[place], mbuf),
-                Fate::Gather => outlet.gather(self.info[place].l3, mbuf),
-                Fate::Punt(reason) => outlet.punt(reason, mbuf),
-                Fate::Drop(reason) => outlet.drop(reason, mbuf),
-                Fate::Undecided => {
-                    debug_assert!(false, "a packet left the stages without a verdict");
-                    outlet.drop(DropReason::EthUnknownType, mbuf);
-                }
-            }
+        let fates = self.fates.iter().zip(&self.sas).zip(&self.info);
+        for (mbuf, ((&fate, &sa), info)) in self.packets.drain().zip(fates) {
+            hand_out(outlet, fate, sa, info, mbuf);
+        }
+    }
+}
+
+/// Whether any of these places has a packet to be sent.
+fn sends_any(fates: &[Fate; BURST_MAX], mut places: u64) -> bool {
+    while places != 0 {
+        if let Fate::Send(_) = fates[places.trailing_zeros() as usize] {
+            return true;
+        }
+        places &= places - 1;
+    }
+    false
+}
+
+/// Gives a packet to where its fate says; `sa` and `info` are those of its place.
+#[inline]
+fn hand_out(outlet: &mut impl Outlet, fate: Fate, sa: SaId, info: &Info, mbuf: Mbuf) {
+    match fate {
+        Fate::Send(port) => outlet.send(port, mbuf),
+        Fate::Open => outlet.open(sa, mbuf),
+        Fate::Seal => outlet.seal(sa, mbuf),
+        Fate::Gather => outlet.gather(info.l3, mbuf),
+        Fate::Punt(reason) => outlet.punt(reason, mbuf),
+        Fate::Drop(reason) => outlet.drop(reason, mbuf),
+        Fate::Undecided => {
+            debug_assert!(false, "a packet left the stages without a verdict");
+            outlet.drop(DropReason::EthUnknownType, mbuf);
         }
     }
 }

@@ -149,6 +149,41 @@ fn a_pool_gives_all_or_nothing_and_takes_all_back() {
 }
 
 #[test]
+fn packets_are_taken_out_of_a_batch_and_the_others_close_up() {
+    let pool = Mempool::create(eal(), "out", 255, 256, -1).unwrap();
+    for (len, places) in [
+        (0, 0),
+        (1, 0),
+        (1, 1),
+        (BURST_MAX, 1 << 63 | 1),
+        (BURST_MAX, 0xf0f0_0000_dead_beef),
+        (BURST_MAX, u64::MAX),
+        (10, 0b10_0110_0000),
+        (10, u64::MAX << 10), // there are none
+    ] {
+        let mut batch = MbufBatch::new();
+        for n in 0..len {
+            batch.push(packet(&pool, &[1 + n])).unwrap();
+        }
+        let is_out = |place: &usize| places >> place & 1 != 0;
+        let mut out = Vec::new();
+        batch.take_out(places, |place, mbuf| {
+            assert_eq!(mbuf.pkt_len(), 1 + place);
+            mbuf.free();
+            out.push(place);
+        });
+        assert!(out.iter().copied().eq((0..len).filter(is_out)));
+        let rest = batch.drain().map(|mbuf| {
+            let place = mbuf.pkt_len() - 1;
+            mbuf.free();
+            place
+        });
+        assert!(rest.eq((0..len).filter(|place| !is_out(place))));
+    }
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
 fn a_batch_takes_another_as_a_whole_or_not_at_all() {
     let pool = Mempool::create(eal(), "append", 255, 256, -1).unwrap();
     for (there, more) in [

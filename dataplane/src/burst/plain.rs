@@ -122,12 +122,14 @@ impl<K: Copy> PlainList<K> {
     }
 }
 
-/// All packets of a burst leave by one port, each in one segment.
+/// All packets of a burst that the straight path sends leave by one port, each in one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sole {
     pub(crate) port: PortId,
-    /// Of all packets.
+    /// Of all packets that are sent.
     pub(crate) bytes: u64,
+    /// The places of the others: a bit for each.
+    pub(crate) left: u64,
 }
 
 /// What the straight path works on.
@@ -143,7 +145,7 @@ pub(crate) struct Straightway<'s> {
     pub(crate) ip6: &'s mut PlainList<u128>,
     /// Ports of those that are sent.
     pub(crate) ports: &'s mut [PortId; BURST_MAX],
-    /// The port that all leave by, to be set.
+    /// The port that all leave by which are sent, to be set.
     pub(crate) sole: &'s mut Option<Sole>,
     /// The SAs that packets came through; to be set where they are to be opened or sealed.
     pub(crate) sas: &'s mut [SaId; BURST_MAX],

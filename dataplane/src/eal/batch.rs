@@ -90,6 +90,34 @@ impl MbufBatch {
         Some(unsafe { self.mbufs[self.len].assume_init_read() })
     }
 
+    /// Takes the packets at these places, a bit for each; those that are left close up, in order.
+    #[inline]
+    pub fn take_out(&mut self, places: u64, mut take: impl FnMut(usize, Mbuf)) {
+        if places == 0 {
+            return;
+        }
+        // Should `take` panic, all are lost and none is taken twice.
+        let len = mem::take(&mut self.len);
+        let base = self.mbufs.as_mut_ptr();
+        let (mut rest, mut kept, mut from) = (places, 0, 0);
+        loop {
+            let place = (rest.trailing_zeros() as usize).min(len);
+            // SAFETY: `kept <= from <= place <= len`, so both ranges are inside the array; `copy` allows
+            // them to overlap.
+            unsafe { std::ptr::copy(base.add(from), base.add(kept), place - from) };
+            kept += place - from;
+            if place == len {
+                break;
+            }
+            // SAFETY: slots below the old `len` hold packets; this one is read once and then
+            // passed over.
+            take(place, unsafe { self.mbufs[place].assume_init_read() });
+            from = place + 1;
+            rest &= rest - 1;
+        }
+        self.len = kept;
+    }
+
     /// Takes all packets, first one first. Those that the iterator has not handed out when it
     /// is dropped stay lost; consume it.
     #[inline]

@@ -109,13 +109,18 @@ pub(super) fn settle_plain(
         cut(way, ip4, ip6, longer);
     }
     let count = way.packets.len();
-    *way.sole = match all(count) & !sent {
-        0 => sole_port(&way.ports[..count]),
-        _ => None,
+    let left = all(count) & !sent;
+    // What was listed and not sent has its length among the others.
+    *way.sole = match sent == sorted.ip4 | sorted.ip6 {
+        true => sole_port(&mut way.ports[..count], sent, left),
+        false => None,
     };
     if let Some(sole) = way.sole {
         let l3 = way.ip4.len_bytes(ip4) + way.ip6.len_bytes(ip6);
-        sole.bytes = (count * L2 + l3) as u64;
+        sole.bytes = (sent.count_ones() as usize * L2 + l3) as u64;
+        if left != 0 {
+            way.fates[..count].fill(Fate::Send(sole.port));
+        }
     } else {
         for (place, &port) in way.ports[..count].iter().enumerate() {
             if sent >> place & 1 != 0 {
@@ -125,15 +130,22 @@ pub(super) fn settle_plain(
     }
 }
 
-/// The port, if it is one and the same.
+/// The port, if it is one and the same for all that is sent.
 #[inline]
-fn sole_port(ports: &[PortId]) -> Option<Sole> {
+fn sole_port(ports: &mut [PortId], sent: u64, left: u64) -> Option<Sole> {
+    let first = *ports.get(sent.trailing_zeros() as usize)?;
+    let mut others = left;
+    while others != 0 {
+        ports[others.trailing_zeros() as usize] = first;
+        others &= others - 1;
+    }
     // And-ed and or-ed numbers differ if any two do. Without an exit on the way it is done in vectors.
     let fold = |(all, any), port: &PortId| (all & port.0, any | port.0);
     let (all, any) = ports.iter().fold((u16::MAX, 0), fold);
     (all == any).then_some(Sole {
-        port: PortId(all),
+        port: first,
         bytes: 0,
+        left,
     })
 }
 

@@ -1,5 +1,5 @@
 //! The straight path decides as the stages do, packet by packet and byte by byte, and hands out in
-//! the same order, whatever a burst is mixed of.
+//! the same order, whatever a burst is mixed of: what is sent, and what is not.
 
 mod guarded;
 #[path = "../rig/mod.rs"]
@@ -138,6 +138,7 @@ fn one_bad_frame_in_a_hundred_takes_no_other_off_the_straight_path() {
     let (mut left, mut dropped) = (0, 0);
     for burst in frames.chunks(BURST_MAX) {
         let (ends, met) = world.compare(burst, &mut now_ns);
+        assert_eq!(ends.whole, 1, "the others leave as one");
         left += met.0[StageId::Classify.index()];
         let bad = |end: &&End| matches!(end, End::Drop(DropReason::Ip4BadChecksum, _));
         dropped += ends.all.iter().filter(bad).count();
