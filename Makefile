@@ -36,6 +36,12 @@ test: ## Install what is missing, build, run every check and test (root)
 	scripts/setup.sh
 	tests/run.sh
 
+test-ipsec: ## IPsec against Linux's own, in an emulated machine; writes docs/ipsec-interop.md (root)
+	scripts/setup.sh
+	$(CARGO) build --locked -p ironlane-control
+	tests/ipsec/xfrm.sh
+	tests/ipsec/linux.sh
+
 bench: ## Measure Ironlane beside testpmd, l3fwd, ipsec-secgw and grout on this machine (root)
 	scripts/setup.sh
 	scripts/hugepages.sh 2048

@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
 """Datagrams whose every byte is checked, both ways. Plain Python: it runs in the emulated machine, too.
 
-  echo.py serve PORT                          answers until it is ended
+  echo.py serve PORT                          answers until it is ended; at the port behind it takes orders to ask
   echo.py ask ADDRESS PORT SIZE...            one datagram of each size; fails if one is lost or wrong
+  echo.py order ADDRESS PORT BACK PORT SIZE.. has the far end ask, at BACK
   echo.py flow ADDRESS PORT SECONDS RATE SIZE as many as RATE a second, not waiting for answers
 
 A question of n bytes is made of its size and number; the answer is n bytes made of the question's, so that
 it can be right only if the question arrived as it was sent.
 """
 
+import contextlib
 import hashlib
+import io
 import select
 import socket
 import sys
 import time
 
 PATIENCE_S = 3.0
+ORDER_PATIENCE_S = 90.0
 
 
 def question(size, number):
@@ -26,13 +30,40 @@ def answer(asked):
     return hashlib.shake_256(b"answer" + asked).digest(len(asked))
 
 
-def serve(port):
+def listening(port):
     both = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     both.bind(("::", port))
+    return both
+
+
+def serve(port):
+    questions, orders = listening(port), listening(port + 1)
     while True:
-        asked, peer = both.recvfrom(65536)
-        both.sendto(answer(asked), peer)
+        ready, _, _ = select.select([questions, orders], [], [])
+        if questions in ready:
+            asked, peer = questions.recvfrom(65536)
+            questions.sendto(answer(asked), peer)
+        if orders in ready:
+            words, peer = orders.recvfrom(65536)
+            address, back, *sizes = words.decode().split()
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said):
+                bad = ask(address, int(back), [int(size) for size in sizes])
+            orders.sendto(f"{bad} {said.getvalue()}".encode()[:1000], peer)
+
+
+def order(address, port, words):
+    """Has the far end ask; a process for each time would take long where that is."""
+    to = connected(address, port + 1)
+    send(to, " ".join(words).encode())
+    said = received(to, ORDER_PATIENCE_S)
+    if said is None:
+        print("no answer to the order")
+        return 1
+    bad, _, text = said.decode().partition(" ")
+    print(text)
+    return int(bad)
 
 
 def connected(address, port):
@@ -109,6 +140,8 @@ def main(verb, *arguments):
     if verb == "serve":
         return serve(int(arguments[0]))
     address, port, *numbers = arguments
+    if verb == "order":
+        return order(address, int(port), numbers) and 1
     numbers = [int(n) for n in numbers]
     return (ask(address, int(port), numbers) if verb == "ask" else flow(address, int(port), *numbers)) and 1
 

@@ -93,7 +93,7 @@ class Ironlane:
         """[SA]: SPI, direction, algorithm, mode, packets, and drops with their reasons."""
         return [dict(spi=int(sa["spi"], 16), out=sa["direction"] == "out", packets=int(sa.get("packets", 0)),
                      mode=sa["mode"], esn=sa.get("extended_sequence_numbers", False), window=sa.get("replay_window", 0),
-                     algorithm=f'{sa["algorithm"]} {sa.get("key_bits", 0)}',
+                     sequence=int(sa.get("sequence", 0)), algorithm=f'{sa["algorithm"]} {sa.get("key_bits", 0)}',
                      errors={d["reason"]: int(d["packets"]) for d in sa.get("drops", [])})
                 for sa in objects(self.show("ipsec", "sa", "show")) if "spi" in sa]
 
@@ -131,10 +131,6 @@ class Linux:
             file.write(text)
         return self.swanctl("--load-all --clear --noprompt --file /host/swanctl/row.conf")
 
-    def talk(self, line, transport, timeout=60):
-        where = "" if transport else "ip netns exec site "
-        return self.gateway(f"{where}python3 /host/echo.py {line}", timeout)
-
     def look(self):
         """SAs as of Ironlane, from `ip xfrm state`; and counters of the kernel's errors that are not zero."""
         _, text = self.gateway("ip -s xfrm state; echo ===; cat /proc/net/xfrm_stat")
@@ -158,7 +154,8 @@ def parse_state(block):
         key_bits = (len(key) - 2) * 4 if key else 0
         if kind != "auth":
             algorithms.append(f"{name} key {key_bits}" + f" icv {bits}" * bool(bits))
-    return dict(spi=int(field(r"spi (0x\w+)"), 16), source=field(r"^src (\S+)"), mode=field(r"mode (\w+)"),
+    return dict(spi=int(field(r"spi (0x\w+)"), 16), source=field(r"^src (\S+)"), destination=field(r" dst (\S+)"),
+                mode=field(r"mode (\w+)"),
                 packets=int(field(r"lifetime current:\s+\d+\(bytes\), (\d+)\(packets\)")),
                 esn="flag" in block and "esn" in block, algorithm=" + ".join(sorted(algorithms)),
                 encap="encap" in block,

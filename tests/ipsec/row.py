@@ -4,7 +4,7 @@ import time
 
 import swan
 from ends import wait_until
-from plan import ECHO_PORT, OTHER, Failed, NotOffered
+from plan import ECHO_PORT, Failed, NotOffered
 
 # Of one byte, around the block of ciphers and the word of the trailer, up to what fills the tunnel, and
 # what the sender fragments.
@@ -24,6 +24,9 @@ class Run:
     def __init__(self, ironlane, linux, wan):
         self.ends = {"a": ironlane, "b": linux}
         self.wan = wan
+        version = lambda end: end.swanctl("--version")[1].split()[-1]
+        self.versions = {"ours": version(ironlane), "theirs": version(linux),
+                         "linux": linux.gateway("uname -r")[1].strip()}
         # Of Linux, as last seen.
         self.errors = linux.errors()
 
@@ -59,7 +62,8 @@ def pairs(run, there=None):
     for out in (True, False):
         mine = [sa for sa in ours if sa["out"] == out and sa["spi"] in theirs]
         if len(mine) != 1:
-            raise Failed(f"{len(mine)} SAs {'out' if out else 'in'} that both ends have, of {len(ours)} and {len(theirs)}")
+            way = "out" if out else "in"
+            raise Failed(f"{len(mine)} SAs {way} that both ends have, of {len(ours)} and {len(theirs)}")
         found.append((mine[0], theirs[mine[0]["spi"]]))
     return found
 
@@ -75,7 +79,7 @@ def paired(run):
 def check_sas(run, row):
     """Both ends have what was asked for; how Linux calls the algorithm."""
     # With IKEv1 the responder installs last.
-    for ours, theirs in wait_until(10, "the SAs at both ends", lambda: paired(run)):
+    for ours, theirs in wait_until(20, "the SAs at both ends", lambda: paired(run)):
         if (ours["algorithm"], ours["esn"], ours["mode"]) != (row.ours, row.esn, row.mode):
             raise Failed(f"Ironlane has {ours}, not {row.ours}")
         if (theirs["esn"], theirs["mode"]) != (row.esn, row.mode):
@@ -84,12 +88,13 @@ def check_sas(run, row):
 
 
 def ask_both_ways(run, row, sizes):
-    for end in "ab":
-        to = row.ends(OTHER[end])
-        line = f"ask {to} {ECHO_PORT} " + " ".join(map(str, sizes))
-        status, text = run.ends[end].talk(line, row.mode == "transport")
+    """Either end asks and the other answers, each size."""
+    sizes = " ".join(map(str, sizes))
+    ours, theirs = row.ends("a"), row.ends("b")
+    for line in f"ask {theirs} {ECHO_PORT} {sizes}", f"order {theirs} {ECHO_PORT} {ours} {ECHO_PORT} {sizes}":
+        status, text = run.ends["a"].talk(line, row.mode == "transport", timeout=200)
         if status:
-            raise Failed(f"from {end} to {to}: {text.strip()}")
+            raise Failed(f"{line.split()[0]}: {text.strip()}")
 
 
 def sizes(row):
@@ -100,7 +105,7 @@ def sizes(row):
 
 def equal_counts(run, row):
     """Both ends counted the same packets, and no error; how many there were."""
-    end = time.monotonic() + 4
+    end = time.monotonic() + 10
     while True:
         there, errors = run.ends["b"].look()
         both = pairs(run, there)
@@ -162,16 +167,14 @@ def carry_out(run, row):
 
 def end_row(run):
     """No SA is left at either end, and no NAT between them."""
-    for name in run.ends:
-        # The peer hears of it, so that there is nothing left for the other end to do, as a rule.
-        if run.ends[name].sas():
-            run.ends[name].swanctl("--terminate --ike c --force --timeout 5")
     run.wan.nat("")
-    end = time.monotonic() + 10
-    while True:
-        there, run.errors = run.ends["b"].look()
-        if not there and not run.ends["a"].sas():
-            return
-        if time.monotonic() > end:
-            raise Failed("SAs are left after the end")
-        time.sleep(0.2)
+    # The peer hears of it, so that there is nothing left for the other end to do, as a rule.
+    for name in run.ends:
+        run.ends[name].swanctl("--terminate --ike c --force --timeout 10")
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            there, run.errors = run.ends["b"].look()
+            if not there and not run.ends["a"].sas():
+                return
+            time.sleep(0.2)
+    raise Failed("SAs are left after the end")

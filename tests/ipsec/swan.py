@@ -12,6 +12,7 @@ def daemon(folder, vici, kernel, settings=""):
     # BEET is for those who know each other only.
     send_vendor_id = yes
     # A row is not to wait for the retransmissions of another one's end.
+    delete_rekeyed_delay = 1
     retransmit_timeout = 1
     retransmit_base = 1.4
     retransmit_tries = 4

@@ -1,20 +1,22 @@
 """docs/ipsec-interop.md, out of a whole run."""
 
+import json
 import os
 
-from matrix import COLUMNS, NO_ROW
+from matrix import COLUMNS, NO_ROW, ROWS
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results.json")
 FILE = os.path.join(ROOT, "docs", "ipsec-interop.md")
 
 HEAD = """# IPsec beside Linux's own
 
 <!-- Written by tests/ipsec/run.py (make test-ipsec); edit tests/ipsec/table.py. -->
 
-`make test-ipsec` (root) runs Ironlane with an unmodified strongSwan {ours} and its plugin, against Linux {linux}'s own ESP
-and AH with strongSwan {theirs}, in an emulated machine. In between, a namespace watches the wire, and can
-translate addresses. This page is what the last whole run found: {passed} rows passed, {failed} failed, {refused} were to be
-refused and were.
+`make test-ipsec` (root) runs Ironlane with an unmodified strongSwan {ours} and its plugin, against Linux {linux}'s
+own ESP and AH with strongSwan {theirs}, in an emulated machine. In between, a namespace watches the wire, and can
+translate addresses. This page is what the last run of each row found: {passed} passed, {failed} failed, {refused} were
+to be refused and were{unfinished}.
 
 A row passes if
 
@@ -66,7 +68,8 @@ def refused(results):
     yield "| --- | --- | --- |"
     for row, verdict, _, text in results:
         if row.refused:
-            yield f"| {row.protocol.upper()} `{row.suite}` | {'Ironlane' if verdict == 'not offered' else verdict} | {one_line(text)} |"
+            by = "Ironlane" if verdict == "not offered" else verdict
+            yield f"| {row.protocol.upper()} `{row.suite}` | {by} | {one_line(text)} |"
     for what, who, why in NO_ROW:
         yield f"| {what} | {who} | {why} |"
 
@@ -82,14 +85,32 @@ def failures(results):
             yield f"- {row.name}: {one_line(text)}"
 
 
-def write(results, run):
+def load():
+    """{name: (verdict, Linux's name, text)} of the rows that ran last."""
+    with open(RESULTS) as file:
+        return json.load(file)
+
+
+def write(results, versions, keep):
+    """Keeps the results, beside those of former runs if asked to, and writes the page."""
+    known = load() if keep else {"versions": versions, "rows": {}}
+    known["rows"] |= {row.name: found for row, *found in results if found[0] != "not run"}
+    with open(RESULTS, "w") as file:
+        json.dump(known, file, indent=0)
+        file.write("\n")
+    rows = [(row, *known["rows"].get(row.name, ("not run", "", ""))) for row in ROWS]
+    with open(FILE, "w") as file:
+        file.write(page(rows, known["versions"]))
+
+
+def page(results, versions):
     count = lambda wanted: sum(verdict == wanted for _, verdict, _, _ in results)
-    version = lambda end: run.ends[end].swanctl("--version")[1].split()[-1]
-    head = HEAD.format(ours=version("a"), theirs=version("b"), linux=run.ends["b"].gateway("uname -r")[1].strip(),
-                       passed=count("passed"), failed=count("FAILED"), refused=count("not offered"))
+    unfinished = f"; {left} were not run" if (left := count("not run")) else ""
+    head = HEAD.format(**versions, passed=count("passed"), failed=count("FAILED"), refused=count("not offered"),
+                       unfinished=unfinished)
     bad = list(failures(results))
     parts = [head, "## Algorithms\n", *algorithms(results), *(["", "Failed:", ""] + bad if bad else []), "",
-             "`-`: AH cannot pass a NAT (RFC 4302), so it is not tried in UDP; strongSwan has no BEET with it.", "",
+             "`-`: not tried. In the first two columns is every algorithm, in the others one of each kind, and AH; AH",
+             "cannot pass a NAT (RFC 4302), and strongSwan has no BEET with it.", "",
              "## IKE and the network\n", *scenarios(results), "", "## Not offered\n", *refused(results), ""]
-    with open(FILE, "w") as file:
-        file.write("\n".join(parts))
+    return "\n".join(parts)

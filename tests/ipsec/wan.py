@@ -71,9 +71,11 @@ class Wan:
 
     def _watch(self):
         while True:
-            frame, address = self.wire.recvfrom(65536)
+            try:
+                frame, address = self.wire.recvfrom(65536)
+            except OSError:
+                return  # the namespace ends
             with self.lock:
-                # Those of other hosts' own sending are seen once more as outgoing; both ways count here.
                 self.frames.append((address[2] == socket.PACKET_OUTGOING, frame))
 
     def forget(self):
