@@ -50,7 +50,8 @@ def serve(port):
             said = io.StringIO()
             with contextlib.redirect_stdout(said):
                 bad = ask(address, int(back), [int(size) for size in sizes])
-            orders.sendto(f"{bad} {said.getvalue()}".encode()[:1000], peer)
+            # Not too short for the NIC that AH behind IPv6 confuses.
+            orders.sendto(f"{bad} {said.getvalue()}".encode()[:1000].ljust(100), peer)
 
 
 def order(address, port, words):
