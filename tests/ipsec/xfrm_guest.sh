@@ -133,7 +133,7 @@ state() { ip -n "$1" -s xfrm state get src "$2" dst "$3" proto esp spi "$4"; }
 raised() { grep -a -A 2 "$1" /run/monitor | grep -aq "$2"; } # what `ip xfrm monitor` heard
 watch_events() {
     : >/run/monitor
-    on r ip xfrm monitor >>/run/monitor 2>&1 &
+    ip netns exec r ip xfrm monitor >>/run/monitor 2>&1 &
     sleep 0.5
 }
 errors() { # NETNS: what Linux's ESP complains of
@@ -148,7 +148,7 @@ watch_events
 
 if is_part hand; then
     echo 'By hand: ip xfrm'
-    on peer tcpdump -Z root -i eth0 -n -U -w /run/wan.pcap >/run/tcpdump 2>&1 &
+    ip netns exec peer tcpdump -Z root -i eth0 -n -U -w /run/wan.pcap >/run/tcpdump 2>&1 &
     CAPTURE=$!
     for ((i = 0; i < 50; i++)); do grep -q listening /run/tcpdump && break; sleep 0.2; done
     ok 'SAs' sas
@@ -166,8 +166,8 @@ if is_part hand; then
     ok "nothing that Linux's ESP would complain of" clean
     kill $CAPTURE
     wait $CAPTURE
-    in_clear() { tcpdump -n -r /run/wan.pcap 'net 10.0.0.0/24 or net 10.2.0.0/24 or net 2001:db8::/64 or net 2001:db8:2::/64' 2>/dev/null; }
-    ok 'ESP passed' [ "$(tcpdump -n -r /run/wan.pcap 2>/dev/null | grep -c ESP)" -ge 48 ]
+    in_clear() { tcpdump -Z root -n -r /run/wan.pcap 'net 10.0.0.0/24 or net 10.2.0.0/24 or net 2001:db8::/64 or net 2001:db8:2::/64' 2>/dev/null; }
+    ok 'ESP passed' [ "$(tcpdump -Z root -n -r /run/wan.pcap 2>/dev/null | grep -c ESP)" -ge 48 ]
     ok 'and nothing in clear' not grep . <(in_clear | grep -v ESP)
 
     # The end of everything that was installed is an end of passing.
