@@ -29,6 +29,11 @@ ok 'packets that just fit' ping_ok h0 10.2.0.2 -s 1350
 router_to_b() { ip netns exec "$A" ping -n -q -c 5 -i 0.1 -W 2 -I 10.0.0.1 10.2.0.2 | grep -q ' 0% packet loss'; }
 ok "the router's own packets" router_to_b
 
+# While IKE is silent nobody but the sealed packets themselves makes the kernel find the next hop.
+forget() { ip -n "$A" neigh flush dev p1 && ip -n "$B" neigh flush dev p3; }
+run 'the next hops are forgotten' forget
+wait_for 'sealed packets find them again' ping_ok h0 10.2.0.2
+
 flow() { # SECONDS: all packets of a flow arrive, while SAs are rekeyed
     local i
     on h2 iperf3 -s -1 --forceflush >"$RUN/iperf.server" 2>&1 &
