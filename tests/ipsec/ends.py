@@ -83,6 +83,11 @@ class Ironlane:
     def gateway(self, line, timeout=60):
         return self.command("ip", "netns", "exec", self.namespace, "sh", "-c", line, timeout=timeout)
 
+    def refusals(self):
+        """What Ironlane's log says that it refused to charon, of algorithms."""
+        with open(os.path.join(os.path.dirname(self.folder), "ironlane.log")) as log:
+            return re.findall(r"charon: refused: (\w+ algorithm \d+)", log.read())
+
     def show(self, *words):
         status, text = self.command(self.ironlane, *words, "--json")
         if status:

@@ -144,6 +144,7 @@ def check_wire(run, row, wanted):
 def carry_out(run, row):
     """Raises Failed or NotOffered; else what to tell: Linux's name of the algorithm, packets, more."""
     run.wan.forget()
+    refusals = len(run.ends["a"].refusals())
     try:
         run.wan.nat(row.behind_nat)
         establish(run, row)
@@ -159,7 +160,10 @@ def carry_out(run, row):
     except NotOffered as why:
         if not row.refused:
             raise Failed(f"not negotiated: {why}") from why
-        raise
+        # charon beside Ironlane chose it; it must be Ironlane that did not take it.
+        if not (said := run.ends["a"].refusals()[refusals:]):
+            raise Failed(f"refused, but not by Ironlane: {why}") from why
+        raise NotOffered(f"Ironlane: {said[0]}; the peer: {why}") from why
     finally:
         end_row(run)
     return linux, packets, told

@@ -16,18 +16,25 @@ HEAD = """# IPsec beside Linux's own
 `make test-ipsec` (root) runs Ironlane with an unmodified strongSwan {ours} and its plugin, against Linux {linux}'s
 own ESP and AH with strongSwan {theirs}, in an emulated machine. In between, a namespace watches the wire, and can
 translate addresses. This page is what the last run of each row found: {passed} passed, {failed} failed, {refused} were
-to be refused and were{unfinished}.
+to be refused and were{unfinished}. Rows may be of different runs: those that failed for the test's own sake, or
+were changed, were run again by themselves.
 
 A row passes if
 
 - both ends have the SAs that were asked for: algorithm, length of key, mode, ESN;
 - datagrams of 1 to 1260 bytes, and those of 2000 to 8000 that the sender fragments, arrive in both directions; each
-  answer is made of every byte of its question, so that one wrong byte anywhere fails. In transport mode
-  there are no fragments: a router in between would make them of ESP;
+  answer is made of every byte of its question, so that one wrong byte anywhere fails. In
+  transport mode and BEET nothing is fragmented, and AH behind IPv6 starts at 64 bytes, for the sake of QEMU's NIC;
 - both ends counted the same packets for both SAs, and neither an error (`ip -s xfrm state`, `/proc/net/xfrm_stat`,
   `ironlane ipsec sa show`);
 - the wire carried nothing but ESP or AH (in UDP where that was asked for), IKE, ARP and neighbour discovery;
 - after the end no SA is left.
+
+Exceptions: a rekey by IKEv1 may lose packets that were counted as having no SA, since they overtake the message that
+lets the responder install; rows of replays count those.
+
+Never tried here: libreswan; ESP that Linux fragments behind sealing, which Ironlane does not put together (so the
+MTU of both sites is 1340); TFC padding; XFRM interfaces, and OSPF or BGP over them.
 
 Who initiates alternates from column to column, so both ends propose each algorithm, and both choose it.
 """
@@ -110,7 +117,7 @@ def page(results, versions):
                        unfinished=unfinished)
     bad = list(failures(results))
     parts = [head, "## Algorithms\n", *algorithms(results), *(["", "Failed:", ""] + bad if bad else []), "",
-             "`-`: not tried. In the first two columns is every algorithm, in the others one of each kind, and AH; AH",
-             "cannot pass a NAT (RFC 4302), and strongSwan has no BEET with it.", "",
+             "`-`: not tried. In the first two columns is every algorithm, in the others one of each kind, and AH",
+             "(but for UDP, since it cannot pass a NAT, and BEET).", "",
              "## IKE and the network\n", *scenarios(results), "", "## Not offered\n", *refused(results), ""]
     return "\n".join(parts)
