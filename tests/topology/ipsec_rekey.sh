@@ -64,7 +64,7 @@ flow() {
     on h0 iperf3 -c 10.2.0.2 -p 5201 -u -b "$RATE" -l 1000 -t "$FLOW" -J >"$RUN/udp.json" &
     clients+=($!)
     own_pid $!
-    on h0 iperf3 -c 2001:db8:2::2 -p 5202 -R -M 1300 -b "$RATE" -t "$FLOW" -J >"$RUN/tcp.json" &
+    on h0 iperf3 -c 2001:db8:2::2 -p 5202 -R -b "$RATE" -t "$FLOW" -J >"$RUN/tcp.json" &
     clients+=($!)
     own_pid $!
     end=$((SECONDS + FLOW - 6))
