@@ -15,7 +15,7 @@ use super::books::{Books, Kernel, NotTaken};
 use super::encode::SaName;
 use super::*;
 use crate::ipsec::charon::Shared;
-use crate::ipsec::model::{Model, SaKey, Source, Tables, TrafficSelector};
+use crate::ipsec::model::{InterfaceName, Model, SaKey, Source, Tables, TrafficSelector};
 use crate::netlink::{Message, Messages};
 
 /// The datagrams of a recording.
@@ -122,6 +122,9 @@ fn bench() -> Bench {
     let ipsec = Arc::new(Ipsec::with_room(&Domain::new(), 64, 64));
     let tables = Tables::new(Writer::without_device(Arc::clone(&ipsec)), || 1000);
     let mut model = Model::new(Box::new(tables));
+    // What the recordings name.
+    let named = |if_id, mark| InterfaceName { if_id, mark };
+    model.set_interfaces(vec![named(42, 0), named(0, 5), named(0, 7)]);
     model.begin(Source::Kernel);
     let mut books = Books::default();
     books.local = ["192.0.2.1", "2001:db8:1::1"]

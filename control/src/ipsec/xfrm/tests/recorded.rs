@@ -112,7 +112,7 @@ fn every_policy_of_a_list_is_read() {
         "policy out 10.7.0.0/16 to 10.8.0.0/16 Discard",
         "policy out 10.1.0.0/16 to 10.2.0.0/16 Protect",
         "policy out 10.1.0.0/16 to 10.6.0.0/16 Discard: a selector that is bound to an interface (dev)",
-        "policy out 10.1.0.0/16 to 10.9.0.0/16 Bypass",
+        "policy out 10.1.0.0/16 to 10.9.0.0/16 if_id 42 Bypass",
         "policy out 10.3.0.0/16[1/2048] to 10.4.0.0/16[1] Discard",
         "policy out 2001:db8:1::1/128[6] to 2001:db8:2::1/128[6/443] Protect",
         "policy fwd 10.2.0.0/16 to 10.1.0.0/16 Protect",
