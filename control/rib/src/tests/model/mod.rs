@@ -9,6 +9,7 @@ mod lookup;
 use proptest::prelude::*;
 
 use super::harness::Box;
+use crate::{Expectation, Expected, ExpectedRun};
 use kernel::{Kernel, Op};
 use lookup::probes;
 
@@ -53,16 +54,27 @@ fn compare(b: &mut Box, kernel: &Kernel, done: &[Op]) {
         }
     }
     // What a full table would answer is what the expectation says; verify relies on it.
-    let mut fresh = kernel.dump();
-    assert_eq!(
-        fresh.rib.expectation(),
-        expectation_of(b),
-        "after {done:#?}"
-    );
+    let (fresh, ours) = (kernel.dump().rib.expectation(), b.rib.expectation());
+    assert_eq!(fresh.prefixes, ours.prefixes, "after {done:#?}");
+    let (ip4, ip6) = (spelled(&ours.ip4, &ours), spelled(&ours.ip6, &ours));
+    assert_eq!(spelled(&fresh.ip4, &fresh), ip4, "after {done:#?}");
+    assert_eq!(spelled(&fresh.ip6, &fresh), ip6, "after {done:#?}");
 }
 
-fn expectation_of(b: &mut Box) -> crate::Expectation {
-    b.rib.expectation()
+/// Runs with their answers in the place of numbers: two bodies that became alike only when a leg of one was lost
+/// have a slot each, where a fresh table has one for both.
+fn spelled<K: Copy>(runs: &[ExpectedRun<K>], of: &Expectation) -> Vec<(K, K, u8, Expected)> {
+    let mut all: Vec<(K, K, u8, Expected)> = Vec::new();
+    for run in runs {
+        let answer = &of.nexthops[run.nexthop];
+        match all.last_mut() {
+            Some((_, last, len, before)) if (*len, &*before) == (run.prefix_len, answer) => {
+                *last = run.last;
+            }
+            _ => all.push((run.first, run.last, run.prefix_len, answer.clone())),
+        }
+    }
+    all
 }
 
 fn run(ops: Vec<Op>) {
