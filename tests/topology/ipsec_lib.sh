@@ -96,7 +96,7 @@ swan() {
 # What crosses the wan that is neither ESP nor IKE between the two routers, nor of the link itself.
 NETS='net 10.0.0.0/24 or net 10.2.0.0/24 or net 2001:db8:0::/64 or net 2001:db8:2::/64'
 watch_wan() {
-    on wan tcpdump -i any -n -U -w "$RUN/wan.pcap" >/dev/null 2>"$RUN/tcpdump" &
+    ip netns exec "$(host_ns wan)" tcpdump -i any -n -U -w "$RUN/wan.pcap" >/dev/null 2>"$RUN/tcpdump" &
     TCPDUMP=$!
     own_pid "$TCPDUMP"
     wait_until 10 grep -q listening "$RUN/tcpdump"

@@ -27,7 +27,7 @@ wait_for 'ipsec0 is an interface that OSPF can use' is_like_xfrm "$A"
 
 # The far site is known to nobody but by the tunnel; a default route to the wan is there to leak by.
 watch() {
-    on wan tcpdump -i any -n -U -w "$RUN/wan.pcap" >/dev/null 2>"$RUN/tcpdump" &
+    ip netns exec "$(host_ns wan)" tcpdump -i any -n -U -w "$RUN/wan.pcap" >/dev/null 2>"$RUN/tcpdump" &
     TCPDUMP=$!
     own_pid "$TCPDUMP"
     wait_until 10 grep -q listening "$RUN/tcpdump"
