@@ -4,14 +4,7 @@
 # Remote access with configs/strongswan/remote-access*.conf: the client gets an address of the pool. Its routes are
 # in strongSwan's table 220 at both ends; the gateway's default route is taken away, so that host-a reaches the
 # client by the policy alone. Its own packets, of the kernel, are encrypted too.
-. "$(dirname "$0")/lib.sh"
-. "$DEMO/sites.sh"
-. "$DEMO/strongswan.sh"
-. "$DEMO/ipsec.sh"
-lack=$(swan_lack)
-[ -z "$lack" ] || skip "$lack"
-
-run 'the plugin' swan_plugin
+. "$(dirname "$0")/sites.sh"
 run 'gateway and client' sites_up
 run 'strongSwan at both' start_strongswan
 run 'certificates, by the commands of docs/ipsec.md' swan_certificates gw carol

@@ -4,14 +4,7 @@
 # Under traffic: a router is killed and started again, a charon is ended in good order and started again, a tunnel
 # is taken down by swanctl. Traffic comes back by itself each time, and nothing of it is ever in clear: routers have
 # a blackhole for the far network, as docs/ipsec.md advises, which holds what has no policy.
-. "$(dirname "$0")/lib.sh"
-. "$DEMO/sites.sh"
-. "$DEMO/strongswan.sh"
-. "$DEMO/ipsec.sh"
-lack=$(swan_lack)
-[ -z "$lack" ] || skip "$lack"
-
-run 'the plugin' swan_plugin
+. "$(dirname "$0")/sites.sh"
 run 'two sites' sites_up
 blackholes() { # SITE FAR
     ip -n "$(router_of "$1")" route replace blackhole "${LAN4[$2]}.0/16" &&
