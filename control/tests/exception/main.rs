@@ -1,23 +1,22 @@
 //! The exception thread between real lcores and real taps: ring ports on one side, the kernel's
 //! stack on the other. Needs root.
 
+mod frames;
+mod rig;
+
 use std::os::fd::AsRawFd;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ironlane_control::exception::{
-    ExceptionHandle, ExceptionThread, InjectDrop, Links, Namespace, PortTap, Tap, TapDrop, TapSpec,
-};
-use ironlane_dataplane::dataplane::{Dataplane, DataplaneConfig, PolicerConfig, PortConfig};
-use ironlane_dataplane::eal::{CpuList, Eal, EalConfig, Mbuf, MbufBatch, Mempool, RingPort};
+use ironlane_control::exception::{InjectDrop, TapDrop};
+use ironlane_dataplane::dataplane::PolicerConfig;
 use ironlane_dataplane::reason::{DropReason, PuntPriority, PuntReason};
-use ironlane_fib::{Adjacency, AdjacencyKind, Nexthop, Tables, VrfId, Writer};
-use ironlane_rcu::Domain;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, recv, setsockopt, socket};
 use nix::sys::socket::{MsgFlags, sockopt};
+
+use frames::{arp_request, echo_request, ip4, is_arp};
+use rig::{Rig, run, wait_for};
 
 /// Frames lie in the lcores' mempools, and CPUs are few: one test at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -25,244 +24,6 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 const MAC: [u8; 6] = [2, 0, 0, 0, 0xee, 1];
 const HOST: [u8; 6] = [2, 0, 0, 0, 0xee, 9];
 const MTU: u16 = 9000;
-
-/// One ring port with its tap `p0` (192.0.2.1/24) in a namespace of its own, and what is between.
-struct Rig {
-    dataplane: Option<Dataplane>,
-    thread: Option<ExceptionThread>,
-    stats: ExceptionHandle,
-    ring: RingPort,
-    pool: Mempool,
-    _writer: Writer,
-    namespace: Namespace,
-    links: Links,
-    netns: String,
-}
-
-impl Rig {
-    fn start(name: &str) -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() || !Path::new("/dev/net/tun").exists() {
-            println!("SKIP exception/{name}: needs root and /dev/net/tun");
-            return None;
-        }
-        let netns = format!("il{name}{}", std::process::id());
-        run(&format!(
-            "ip netns add {netns} && ip -n {netns} link set lo up"
-        ));
-        let namespace = Namespace::named(&netns);
-        let eal = Eal::start(&EalConfig::without_hugepages(192)).unwrap();
-        let pool = Mempool::create(eal, "test", 8191, 2048, -1).unwrap();
-        let pools = std::slice::from_ref(&pool);
-        let ring = RingPort::create(eal, name, 1, 1, 1023, pools).unwrap();
-        let domain = Domain::new();
-        let tables = std::sync::Arc::new(Tables::new(&domain));
-        let mut writer = Writer::new(tables.clone(), domain.clone());
-        let config = DataplaneConfig {
-            lcores: CpuList::allowed().0.into_iter().take(1).collect(),
-            ports: vec![PortConfig {
-                mac: Some(MAC),
-                mtu: MTU,
-                ..PortConfig::new("p0", ring.device())
-            }],
-            ..DataplaneConfig::default()
-        };
-        let mut dataplane = Dataplane::start(eal, &config, tables, &domain).unwrap();
-        let port = dataplane.ports()[0].id;
-        let mut route = |prefix: &str, adjacency| {
-            let index = writer.add_nexthop(Nexthop::Adjacency(adjacency)).unwrap();
-            writer
-                .insert(VrfId::DEFAULT, prefix.parse().unwrap(), index)
-                .unwrap();
-        };
-        route("192.0.2.1/32", Adjacency::simple(AdjacencyKind::Local));
-        route("198.51.100.0/24", Adjacency::forward(port, MTU, HOST, MAC));
-        route("203.0.113.0/24", Adjacency::glean(port, MTU));
-        let links = Links::open(&namespace).unwrap();
-        let spec = TapSpec {
-            name: "p0".to_owned(),
-            mac: Some(MAC),
-            mtu: MTU,
-            addresses: vec!["192.0.2.1/24".parse().unwrap()],
-            carrier: true,
-        };
-        let tap = Tap::create(&namespace, &links, &spec).unwrap();
-        let channel = dataplane.take_exception().unwrap();
-        let thread = ExceptionThread::start(
-            channel,
-            vec![PortTap {
-                port,
-                mtu: MTU,
-                tap,
-            }],
-        )
-        .unwrap();
-        let stats = thread.handle();
-        Some(Self {
-            dataplane: Some(dataplane),
-            thread: Some(thread),
-            stats,
-            ring,
-            pool,
-            _writer: writer,
-            namespace,
-            links,
-            netns,
-        })
-    }
-
-    /// Lets a frame arrive at the port, in segments of `segment` bytes; waits for room.
-    fn arrive_in(&mut self, frame: &[u8], segment: usize) {
-        let mut whole: Option<Mbuf> = None;
-        for part in frame.chunks(segment) {
-            let mut batch = MbufBatch::new();
-            wait_for("packet buffers", || self.pool.alloc(&mut batch, 1));
-            let mut mbuf = batch.pop().unwrap();
-            mbuf.append(part.len()).unwrap().copy_from_slice(part);
-            match &mut whole {
-                Some(head) => head.chain(mbuf),
-                None => whole = Some(mbuf),
-            }
-        }
-        let mut batch = MbufBatch::new();
-        batch.push(whole.unwrap()).unwrap();
-        wait_for("room in the ring", || {
-            self.ring.to_port[0].enqueue(&mut batch);
-            batch.is_empty()
-        });
-    }
-
-    fn arrive(&mut self, frame: &[u8]) {
-        self.arrive_in(frame, 2000);
-    }
-
-    /// What left by the port since the last call.
-    fn left(&mut self) -> Vec<Vec<u8>> {
-        let mut frames = Vec::new();
-        let mut batch = MbufBatch::new();
-        while self.ring.from_port[0].dequeue(&mut batch) > 0 {
-            let bytes = |mbuf: &Mbuf| mbuf.segments().flatten().copied().collect();
-            frames.extend(batch.as_slice().iter().map(bytes));
-            batch.free();
-        }
-        frames
-    }
-
-    /// Waits for a frame that leaves by the port and fulfils `wanted`.
-    fn left_one(&mut self, what: &str, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-        let mut found = None;
-        wait_for(what, || {
-            found = self.left().into_iter().find(|frame| wanted(frame));
-            found.is_some()
-        });
-        found.unwrap()
-    }
-
-    /// Stops all in the daemon's order and checks that no buffer and no count is missing.
-    fn stop(mut self) {
-        self.thread.take().unwrap().stop();
-        self.left();
-        let report = self.dataplane.take().unwrap().stop();
-        self.left();
-        assert!(report.is_clean(), "{:?} {:?}", report.pools, report.failed);
-        let total = self.stats.counters().total();
-        let counted = report.counters.ports();
-        assert_eq!(
-            total.punted(),
-            counted.punts.iter().sum::<u64>(),
-            "each punt has its fate"
-        );
-        assert_eq!(total.injected, counted.injected_packets);
-        assert!(total.inject_identity_holds());
-        assert!(self.links.find("p0").unwrap().is_none(), "the tap is gone");
-    }
-}
-
-impl Drop for Rig {
-    fn drop(&mut self) {
-        let _ = Command::new("ip")
-            .args(["netns", "del", &self.netns])
-            .status();
-    }
-}
-
-fn run(command: &str) {
-    let output = Command::new("sh").args(["-c", command]).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-#[track_caller]
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "waited in vain for {what}"
-        );
-        std::thread::sleep(Duration::from_micros(200));
-    }
-}
-
-fn sum(bytes: &[u8]) -> u16 {
-    ironlane_packet::checksum::of(bytes)
-}
-
-/// An IPv4 frame from the host 192.0.2.9.
-fn ip4(dst: [u8; 4], ttl: u8, protocol: u8, payload: &[u8]) -> Vec<u8> {
-    let len = (20 + payload.len()) as u16;
-    let mut header = vec![
-        0x45,
-        0,
-        (len >> 8) as u8,
-        len as u8,
-        0,
-        0,
-        0x40,
-        0,
-        ttl,
-        protocol,
-        0,
-        0,
-    ];
-    header.extend([192, 0, 2, 9]);
-    header.extend(dst);
-    let check = sum(&header).to_be_bytes();
-    header[10..12].copy_from_slice(&check);
-    let mut frame = [&MAC[..], &HOST, &[8, 0]].concat();
-    frame.extend(header);
-    frame.extend(payload);
-    frame
-}
-
-fn echo_request(len: usize) -> Vec<u8> {
-    let mut icmp = vec![8, 0, 0, 0, 0, 7, 0, 1];
-    icmp.extend((0..len).map(|i| i as u8));
-    let check = sum(&icmp).to_be_bytes();
-    icmp[2..4].copy_from_slice(&check);
-    ip4([192, 0, 2, 1], 64, 1, &icmp)
-}
-
-/// Who has 192.0.2.1? Tell 192.0.2.9.
-fn arp_request() -> Vec<u8> {
-    let mut frame = [
-        &[0xff; 6][..],
-        &HOST,
-        &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1],
-        &HOST,
-    ]
-    .concat();
-    frame.extend([192, 0, 2, 9]);
-    frame.extend([0; 6]);
-    frame.extend([192, 0, 2, 1]);
-    frame
-}
-
-fn is_arp(frame: &[u8], operation: u8) -> bool {
-    frame[12..14] == [8, 6] && frame[21] == operation
-}
 
 #[test]
 fn the_kernel_answers_arp_and_ping_by_the_port() {
