@@ -1,5 +1,5 @@
-//! The straight path's checks for several packets at a time, by what the CPU has. The plain path, in
-//! `straight`, is the reference: each other one lists the same packets.
+//! The straight path's checks by what the CPU has. The plain path is the reference: each other one lists the
+//! same packets.
 #![allow(unsafe_code)] // code for certain CPUs
 
 use std::fmt;
@@ -10,6 +10,7 @@ use crate::burst::Straightway;
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod avx512;
+mod plain;
 
 /// Which instructions the straight path checks headers with. What becomes of a packet is the same.
 ///
@@ -72,11 +73,9 @@ impl fmt::Display for HeaderPath {
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 const FEWEST: usize = 12;
 
-/// Lists the plain packets of a burst by a path other than the plain one; `None` where that one is to do it.
-/// The CPU has the instructions of the path.
+/// Lists the plain packets of a burst. The CPU has the instructions of the path.
 #[inline]
-#[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(unused_variables))]
-pub(super) fn find(path: HeaderPath, way: &mut Straightway<'_>, own: Mac) -> Option<Found> {
+pub(super) fn find(path: HeaderPath, way: &mut Straightway<'_>, own: Mac) -> Found {
     match path {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         HeaderPath::Avx512 if way.packets.len() >= FEWEST => {
@@ -84,9 +83,9 @@ pub(super) fn find(path: HeaderPath, way: &mut Straightway<'_>, own: Mac) -> Opt
             let found = unsafe { avx512::find(way.packets, own, way.ip4, way.ip6) };
             way.ip4.keep(found.ip4);
             way.ip6.keep(found.ip6);
-            Some(found)
+            found
         }
-        _ => None,
+        _ => plain::find(way, own),
     }
 }
 
