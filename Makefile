@@ -6,6 +6,8 @@ DEVICE   ?= net_tap
 KEEP     ?= 0
 PREFIX   ?= /usr/local
 CARGO    ?= cargo
+# With DPDK=sid the bench is built and run in a chroot of that Debian, with its DPDK.
+WITHIN = $(if $(DPDK),perf/within.sh $(DPDK))
 BENCH_PARTS = forward|ipsec|latency|idle|scale|lookup|routes
 # rustup's cargo, for shells that do not have it in PATH; a system's own comes first.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -15,7 +17,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo '  make bench takes QUICK=1, BENCH=$(BENCH_PARTS) (commas between several), GROUT=1'
+	@echo '  make bench takes QUICK=1, BENCH=$(BENCH_PARTS) (commas between several), GROUT=1, DPDK=sid'
 	@echo '  make demo takes PROTOCOL=ospf|isis|bgp|all, KEEP=1 (leave it running), DEVICE=net_tap|af_packet|af_xdp'
 	@echo '  make demo TOPOLOGY=ipsec shows two sites with strongSwan instead; it takes KEEP=1'
 
@@ -45,8 +47,8 @@ test-ipsec: ## IPsec against Linux's own, in an emulated machine; writes docs/ip
 bench: ## Measure Ironlane beside testpmd, l3fwd, ipsec-secgw and grout on this machine (root)
 	scripts/setup.sh
 	scripts/hugepages.sh 2048
-	$(CARGO) build --release --locked -p ironlane-control -p ironlane-perf --features ironlane-perf/baselines
-	python3 perf/bench --part '$(BENCH)' $(if $(QUICK),--quick) $(if $(GROUT),--grout) $(BENCH_ARGS)
+	$(WITHIN) $(CARGO) build --release --locked -p ironlane-control -p ironlane-perf --features ironlane-perf/baselines
+	$(WITHIN) python3 perf/bench --part '$(BENCH)' $(if $(QUICK),--quick) $(if $(GROUT),--grout) $(BENCH_ARGS)
 
 lint: ## rustfmt, clippy and licences
 	$(CARGO) fmt --all --check

@@ -2,11 +2,10 @@
 # Gets the routers that Ironlane is measured beside, and says which could not be had.
 #
 #   perf/peers.sh            testpmd, l3fwd and ipsec-secgw, of this system's DPDK
-#   perf/peers.sh --grout    grout too: it is in Debian sid alone, so in a chroot (3 GB, minutes)
+#   perf/peers.sh --grout    grout too: it is in Debian sid alone, so in a chroot (perf/within.sh; 3 GB, minutes)
 #   perf/peers.sh --remove   removes all that it made
 #
 #   IRONLANE_PEERS    where they are kept (/var/tmp/ironlane-peers)
-#   IRONLANE_MIRROR   a Debian mirror (that of the host's apt)
 #
 # The last lines say `have NAME` or `lack NAME: why`. Never fails for a peer that is missing.
 set -u
@@ -78,30 +77,18 @@ build_l3fwd() {
     done
 }
 
-# The archive that apt gets Debian's own packages from.
-mirror() {
-    [ -z "${IRONLANE_MIRROR:-}" ] || { echo "$IRONLANE_MIRROR"; return; }
-    apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Created-By: Packages' 2>/dev/null |
-        awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }'
+# Its client, by a command that runs one in grout's system (none: here). -fms-extensions, C23: what grout's own headers need.
+build_routes() { # OUT COMMAND...
+    local out=$1
+    shift
+    "$@" sh -c "gcc -std=gnu2x -fms-extensions -O2 -I/usr/include/grout \$(pkg-config --cflags libdpdk) \
+        -o $out -x c -" <"$HERE/bench/grout_routes.c" >"$PEERS/grout.log" 2>&1 ||
+        { echo "its client does not build ($PEERS/grout.log)"; return 1; }
 }
 
 build_grout() {
-    [ ! -x "$SID/usr/local/bin/grout-routes" ] || return 0
-    command -v debootstrap >/dev/null ||
-        DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y debootstrap </dev/null >&2 ||
-        { echo 'no package debootstrap'; return 1; }
-    if [ ! -e "$PEERS/sid.made" ]; then
-        say 'making a chroot of Debian sid'
-        rm -rf "$SID"
-        debootstrap --variant=minbase --include=grout,grout-headers,libdpdk-dev,dpdk,gcc,libc6-dev,pkg-config sid "$SID" "$(mirror)" \
-            >"$PEERS/sid.log" 2>&1 || { echo "debootstrap failed ($PEERS/sid.log)"; return 1; }
-        touch "$PEERS/sid.made"
-    fi
-    # -fms-extensions, C23: what grout's own headers need.
-    cp "$HERE/bench/grout_routes.c" "$SID/tmp/"
-    chroot "$SID" sh -c 'gcc -std=gnu2x -fms-extensions -O2 -I/usr/include/grout $(pkg-config --cflags libdpdk) \
-        -o /usr/local/bin/grout-routes /tmp/grout_routes.c' >"$PEERS/grout.log" 2>&1 ||
-        { echo "its client does not build ($PEERS/grout.log)"; return 1; }
+    "$HERE/within.sh" sid true || { echo 'no chroot of Debian sid'; return 1; }
+    build_routes /usr/local/bin/grout-routes chroot "$SID"
 }
 
 verdict() { # NAME REASON
@@ -110,22 +97,24 @@ verdict() { # NAME REASON
 
 case ${1:-} in
 --remove)
-    rm -rf "$PEERS"
+    rm -rf --one-file-system "$PEERS"
     exit 0
     ;;
 --grout | '') ;;
 *)
-    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
 verdict testpmd "$(command -v dpdk-testpmd >/dev/null || echo 'no package dpdk')"
 verdict l3fwd "$(build_l3fwd)"
 verdict ipsec-secgw "$(build_secgw)"
-if [ "${1:-}" = --grout ]; then
+if command -v grout >/dev/null; then
+    verdict grout "$(build_routes "$PEERS/grout-routes")"
+elif [ "${1:-}" = --grout ]; then
     verdict grout "$(build_grout)"
-elif [ -x "$SID/usr/local/bin/grout-routes" ]; then
-    verdict grout ''
+elif [ -x "$SID/usr/bin/grout" ]; then
+    verdict grout "$(build_routes /usr/local/bin/grout-routes chroot "$SID")"
 else
     verdict grout 'not asked for (perf/peers.sh --grout)'
 fi

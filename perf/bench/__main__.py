@@ -1,28 +1,24 @@
 """Measures Ironlane and its peers on this machine; `make bench` calls it. See perf/README.md.
 
-usage: python3 perf/bench [--part forward,latency,...] [--quick] [--rounds N] [--seconds S] [--scene ...] [--grout] [--out DIR]
+usage: python3 perf/bench [--part forward,latency,...] [--quick] [--rounds N] [--seconds S] [--scene ...] [--peer ...]
+                          [--grout] [--out DIR] [--add]
 """
 import argparse
 import datetime
 import importlib
+import json
 import os
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import goals as goals_  # noqa: E402
+import commit  # noqa: E402
 import peers  # noqa: E402
 import report  # noqa: E402
 import rig  # noqa: E402
 
 PARTS = ["lookup", "forward", "ipsec", "routes", "latency", "idle", "scale"]
-
-
-def commit():
-    done = subprocess.run(["git", "-C", rig.ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
 
 
 def arguments():
@@ -32,8 +28,11 @@ def arguments():
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of one reading")
     parser.add_argument("--scene", default="", help="comma-separated scenes of the part forward, instead of all")
+    parser.add_argument("--peer", default="", help="comma-separated peers, instead of all that there are; daemon: in every scene")
     parser.add_argument("--grout", action="store_true", help="get grout if it is missing (Debian sid in a chroot)")
     parser.add_argument("--out", help="folder for the results (perf/results/<date>-<machine>)")
+    parser.add_argument("--add", action="store_true", help="keep the parts that are in the folder of results already; the rounds of the "
+                        "part forward follow those that it has. For a measurement in several pieces")
     parser.add_argument("--sample", action="store_true", help="mark the report as taken on a busy machine")
     context = parser.parse_args()
     context.parts = [part for part in context.part.split(",") if part] or PARTS
@@ -43,6 +42,20 @@ def arguments():
     return context
 
 
+def earlier(context, folder):
+    """results.json of the folder, if there is one: of the same code and DPDK."""
+    path = os.path.join(folder, "results.json")
+    if not os.path.exists(path):
+        return {}
+    with open(path) as file:
+        found = json.load(file)
+    for what in ("commit", "dpdk"):
+        if found.get(what) != getattr(context, what):
+            sys.exit(f"error: {path} is of {what} {found.get(what)}, this is {getattr(context, what)}: "
+                     "measure anew without --add, or give another folder with --out")
+    return found
+
+
 def main():
     context = arguments()
     if os.geteuid():
@@ -50,29 +63,35 @@ def main():
     if os.cpu_count() < 2:
         sys.exit("error: two CPUs are needed: one forwards, the other measures")
     began = time.monotonic()
-    context.command = "make bench" + (" BENCH=" + context.part if context.part else "") + (" QUICK=1" if context.quick else "")
-    context.facts, context.dpdk, context.commit = rig.machine(), rig.dpdk_version(), commit()
+    context.command = "make bench" + (" BENCH=" + context.part if context.part else "") + (" QUICK=1" if context.quick else "") + (
+        f" DPDK={rig.SUITE}" if rig.SUITE else "")
+    context.facts, context.dpdk, context.commit = rig.machine(), rig.dpdk_version(), commit.name()
     context.day = datetime.date.today().isoformat()
     os.sched_setaffinity(0, {int(rig.MAIN)})
     context.have, context.lack = peers.available(context.grout)
+    if context.peer:
+        context.have = [name for name in context.have if name in context.peer.split(",")]
     for name, why in context.lack.items():
         print(f"without {name}: {why}", file=sys.stderr)
     os.makedirs(rig.WORK, exist_ok=True)
     folder = context.out or rig.results_folder(context.facts)
     os.makedirs(folder, exist_ok=True)
-    sections, goals, data = [], [], {}
+    context.earlier = earlier(context, folder) if context.add else {}
+    shown = context.earlier.get("shown", {})
+    data = {part: context.earlier[part] for part in shown}
+    goals = [goal for goal in context.earlier.get("goals", []) if goal["part"] not in context.parts]
     for part in context.parts:
         print(f"\n== {part}", file=sys.stderr)
         module = importlib.import_module(part)
         result = module.run(context, folder)
-        sections += result["sections"]
-        goals += result["goals"]
+        shown[part] = {"sections": result["sections"], "goals": [goal.row() for goal in result["goals"]]}
+        goals += [goal.plain() for goal in result["goals"]]
         data[part] = result["data"]
         for title, words, table, _ in result["sections"]:
             print(f"\n{title}\n{words}\n\n{table or ''}", flush=True)
     data["tsc_mhz"] = rig.tsc_mhz()
-    report.write(folder, context, sections, goals, data)
-    print(f"\nGoals\n\n{report.goals_table(goals)}\n")
+    report.write(folder, context, {part: shown[part] for part in PARTS if part in shown}, goals, data)
+    print(f"\nGoals\n\n{report.goals_table([row for part in context.parts for row in shown[part]['goals']])}\n")
     print(f"took {time.monotonic() - began:.0f} s; report, JSON and plots are in {os.path.relpath(folder)}")
     failed = [row for rows in data.values() if isinstance(rows, dict) for row in rows.get("rows", []) if "error" in row]
     for row in failed:

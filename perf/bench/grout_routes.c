@@ -1,7 +1,7 @@
 // Gives routes to a running grout, as they come on standard input.
-//   grout-routes SOCKET FIRST_NEXTHOP NEXTHOPS <FILE
-// Lines `prefix number`; the route's nexthop is FIRST_NEXTHOP + number % NEXTHOPS. Built in the chroot
-// of perf/peers.sh, against grout's own headers. Prints how many and in how many seconds.
+//   grout-routes SOCKET FIRST_NEXTHOP <FILE
+// Lines `prefix number`; the route's nexthop is FIRST_NEXTHOP + number. Built by perf/peers.sh against
+// grout's own headers. Prints how many and in how many seconds.
 #include <gr_api_client_impl.h>
 
 #include <arpa/inet.h>
@@ -37,7 +37,7 @@ int main(int argc, char **argv)
 	unsigned number, given = 0, refused = 0;
 	struct timespec begin, end;
 
-	if (argc != 4)
+	if (argc != 3)
 		return 2;
 	struct gr_api_client *grout = gr_api_client_connect(argv[1]);
 	if (grout == NULL) {
@@ -47,7 +47,7 @@ int main(int argc, char **argv)
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	while (scanf("%79s %u", prefix, &number) == 2) {
 		given++;
-		refused += give(grout, prefix, atoi(argv[2]) + number % atoi(argv[3])) < 0;
+		refused += give(grout, prefix, atoi(argv[2]) + number) < 0;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	gr_api_client_disconnect(grout);

@@ -1,9 +1,8 @@
-"""Other routers on the rig of the scene: pcap source, one core, null sink.
+"""Other routers on the rig of the scene: pcap source, one core, null sink. (grout has a file of its own.)
 
 The rate is that of packets sent by port 1, from two readings some seconds apart: DPDK's telemetry
 socket, for grout its own counters. A run in which port 1 did not send what port 0 received fails.
 """
-import ipaddress
 import json
 import os
 import shutil
@@ -14,7 +13,6 @@ import time
 import rig
 
 PEERS = os.environ.get("IRONLANE_PEERS", "/var/tmp/ironlane-peers")
-SID = os.path.join(PEERS, "sid")
 NAMES = ("testpmd io", "l3fwd lpm", "l3fwd fib", "grout")
 
 
@@ -82,7 +80,7 @@ class Telemetry:
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
                 self.socket.connect(path)
-                self.socket.recv(65536)
+                self.version = json.loads(self.socket.recv(65536))["version"]
                 return
             except OSError:
                 self.socket.close()
@@ -102,22 +100,6 @@ class Telemetry:
         before = self.sum(self.sources, "ipackets")
         sent = self.sum(self.sinks, "opackets")
         return time.monotonic(), before, self.sum(self.sources, "ipackets"), sent
-
-
-class Grout:
-    """Counters by its CLI."""
-
-    def __init__(self, command):
-        self.command = command
-
-    def reading(self):
-        before = time.monotonic()
-        out = subprocess.run(self.command + ["-j", "interface", "stats"], capture_output=True, text=True)
-        if out.returncode:
-            raise rig.Failed("grcli: " + out.stderr.strip()[-200:])
-        ports = {row["interface"]: row for row in json.loads(out.stdout)}
-        received = ports["p0"]["rx_packets"]
-        return (before + time.monotonic()) / 2, received, received, ports["p1"]["tx_packets"]
 
 
 def measured(counters, pid, child, seconds, slack, patience=240):
@@ -158,18 +140,18 @@ def end(child, patience=10):
 def measure(name, pcaps, frames, routes, seconds):
     """One reading of one peer. `pcaps`: a file for each port that receives; `frames`: how many in all; `routes`: file
     of lines `prefix number`."""
+    return logged(name, lambda log: dpdk(name, *pcap_rig(name, pcaps), frames, routes, seconds, log))
+
+
+def logged(name, reading):
+    """What `reading` makes of a file for the peer's words; a failure names that file."""
     os.makedirs(rig.WORK, exist_ok=True)
     log_path = os.path.join(rig.WORK, f"{name.replace(' ', '-')}.log")
     with open(log_path, "w") as log:
         try:
-            if name == "grout":
-                row = grout(pcaps, frames, routes, seconds, log)
-            else:
-                row = dpdk(name, *pcap_rig(name, pcaps), frames, routes, seconds, log)
+            return {"name": name, **reading(log)}
         except rig.Failed as error:
             raise rig.Failed(f"{error} ({log_path})")
-    row["name"] = name
-    return row
 
 
 def pcap_rig(name, pcaps):
@@ -203,10 +185,10 @@ def dpdk(name, devices, sources, sinks, frames, routes, seconds, log, feed=None)
     try:
         counters = Telemetry(f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2", child, sources, sinks)
         if not feed:
-            return measured(counters, child.pid, child, seconds, 0.001)
+            return {"dpdk": counters.version, **measured(counters, child.pid, child, seconds, 0.001)}
         time.sleep(1.5)  # telemetry comes before the ports are started
         with feed:
-            return measured(counters, child.pid, child, seconds, 0.001, patience=20)
+            return {"dpdk": counters.version, **measured(counters, child.pid, child, seconds, 0.001, patience=20)}
     finally:
         end(child)
         shutil.rmtree(f"/var/run/dpdk/{prefix}", ignore_errors=True)
@@ -229,87 +211,3 @@ def rules_of(routes, sink):
         if not count["6"]:
             ip6.write(f"R2001:db8:ffff::/64 {sink}\n")
     return {**paths, "most": max(count.values())}
-
-
-def grout(pcaps, frames, routes, seconds, log):
-    if frames > 240_000:
-        raise rig.Failed("grout's pool takes no more than 240,000 frames")
-    if len(pcaps) > 1:
-        raise rig.Failed("grout is measured with one source")
-    for place in ("dev", "proc", "sys"):
-        os.makedirs(os.path.join(SID, place), exist_ok=True)
-    shutil.copy(pcaps[0], os.path.join(SID, "tmp", "bench.pcap"))
-    # A mount namespace of its own: what is mounted goes with it.
-    mounts = "; ".join(f"mount --rbind /{place} {SID}/{place}" for place in ("dev", "proc", "sys"))
-    inside = f"{mounts}; exec chroot {SID} taskset -c {rig.MAIN},{rig.WORKER} grout -p -M :0 -s /tmp/grout.sock"
-    try:
-        os.remove(os.path.join(SID, "tmp", "grout.sock"))
-    except FileNotFoundError:
-        pass
-    child = start(["unshare", "--mount", "sh", "-c", inside], log)
-    cli = ["chroot", SID, "grcli", "-s", "/tmp/grout.sock"]
-
-    def say(*words):
-        done = subprocess.run(cli + list(words), capture_output=True, text=True)
-        log.write(f"{words}: {done.stdout}{done.stderr}\n")
-        if done.returncode:
-            raise rig.Failed(f"grcli {' '.join(words)}: {done.stderr.strip()[-200:]}")
-
-    try:
-        until = time.monotonic() + 15
-        while not os.path.exists(os.path.join(SID, "tmp", "grout.sock")):
-            if child.poll() is not None or time.monotonic() > until:
-                raise rig.Failed("grout did not start")
-            time.sleep(0.1)
-        with open(routes) as file:
-            lines = file.readlines()
-        prepare_grout(say, frames, lines)
-        for first, family in ((1000, [l for l in lines if ":" not in l]), (2000, [l for l in lines if ":" in l])):
-            if family:
-                done = subprocess.run(["chroot", SID, "grout-routes", "/tmp/grout.sock", str(first), "256"],
-                                      input="".join(family), capture_output=True, text=True)
-                log.write(done.stdout + done.stderr)
-                if done.returncode:
-                    raise rig.Failed("routes refused: " + done.stdout.strip())
-        say("interface", "set", "port", "p0", "up")
-        # Its counters come by a program that takes some milliseconds to start.
-        row = measured(Grout(cli), child.pid, child, seconds, 0.03)
-        return row
-    finally:
-        end(child)
-
-
-def tbl8_groups(prefixes):
-    """How many groups of 256 rte_fib6 sets aside for these routes: for each one, one for every eight bits that it is
-    longer than the route that it lies in, or than 24. (It needs fewer, but refuses routes beyond this.)"""
-    seen, groups = set(), 0
-    for net in sorted(map(ipaddress.ip_network, prefixes)):
-        address, length = int(net.network_address), net.prefixlen
-        outer = next((bits for bits in range(length - 1, 24, -1) if (bits, address >> 128 - bits) in seen), 24)
-        groups += -(-max(length, 24) // 8) - -(-outer // 8)
-        seen.add((length, address >> 128 - length))
-    return groups
-
-
-def prepare_grout(say, frames, lines):
-    say("affinity", "cpus", "set", "control", rig.MAIN, "datapath", rig.WORKER)
-    queue = ["qsize", "65534"] if frames > 60_000 else []
-    say("interface", "add", "port", "p0", "devargs", "net_pcap0,rx_pcap=/tmp/bench.pcap,infinite_rx=1", *queue, "down")
-    say("interface", "add", "port", "p1", "devargs", "net_null1,no-rx=1")
-    for family, prefixes in (("4", [line.split()[0] for line in lines if ":" not in line]),
-                             ("6", [line.split()[0] for line in lines if ":" in line])):
-        if len(prefixes) > 60_000:
-            # For IPv6 it would reserve four groups a route, of 2 KiB each: more memory than most machines have.
-            groups = ["fib6-tbl8", str(tbl8_groups(prefixes))] if family == "6" else []
-            say("interface", "set", "vrf", "main", f"rib{family}-routes", str(len(prefixes) + 1000), *groups)
-    say("address", "add", "10.1.0.1/16", "iface", "p0")
-    say("address", "add", "fd00:1::1/64", "iface", "p0")
-    say("address", "add", "10.2.0.1/16", "iface", "p1")
-    say("address", "add", "fd00:2::1/64", "iface", "p1")
-    # Many at once: a program for each would take longer than the measurement.
-    with open(os.path.join(SID, "tmp", "bench.nexthops"), "w") as file:
-        for index in range(256):
-            mac = f"02:00:00:00:01:{index:02x}"
-            file.write(f"nexthop add l3 iface p1 id {1000 + index} address 10.2.1.{index} mac {mac}\n"
-                       f"nexthop add l3 iface p1 id {2000 + index} address fd00:2::1:{index:x} mac {mac}\n")
-    say("-e", "-f", "/tmp/bench.nexthops")

@@ -15,16 +15,16 @@ def markdown(head, rows):
 
 
 def forward_table(lines):
-    head = ["scene", "who", "rounds", "Mpps", "net", "spread", "cycles", "above rig", "to testpmd io",
+    head = ["scene", "who", "DPDK", "rounds", "Mpps", "net", "spread", "cycles", "above rig", "to testpmd io",
             "to l3fwd lpm", "to l3fwd fib", "to grout", "to ironlane", "steal", "wait"]
     rows = []
     for line in lines:
         if "error" in line:
-            rows.append([line["scene"], line["who"], "FAILED: " + line["error"][:80]] + [""] * (len(head) - 3))
+            rows.append([line["scene"], line["who"], "", "FAILED: " + line["error"][:80]] + [""] * (len(head) - 3))
             continue
         to = [f"{line['to'][peer]:.2f}" if peer in line["to"] else "" for peer in (*peers.NAMES, "ironlane")]
         above = "" if line["above"] is None else f"{line['above']:.0f}"
-        rows.append([line["scene"], line["who"], line["rounds"], f"{line['mpps']:.1f}", f"{line['net_mpps']:.1f}",
+        rows.append([line["scene"], line["who"], line["dpdk"], line["rounds"], f"{line['mpps']:.1f}", f"{line['net_mpps']:.1f}",
                      f"{line['spread_pct']:.0f} %", f"{line['cycles']:.0f}", above, *to,
                      f"{line['steal_pct']:.0f} %", f"{line['wait_pct']:.0f} %"])
     return markdown(head, rows)
@@ -56,7 +56,8 @@ def forward_plots(folder, lines):
 
 
 def goals_table(goals):
-    return markdown(["goal", "wanted", "measured", ""], [goal.row() for goal in goals])
+    """`goals`: rows of them."""
+    return markdown(["goal", "wanted", "measured", ""], goals)
 
 
 NOTES = """\
@@ -66,16 +67,17 @@ NOTES = """\
   in percent of the median. Cycles are TSC cycles at the net rate; `above rig`: less those of testpmd io.
 - No NIC takes part: receiving is a copy out of memory, sending a free. testpmd io is the cost of that.
 - l3fwd checks neither checksum nor TTL, knows no neighbours, and leaves the IPv6 hop limit as it is.
-- grout is that of Debian sid with the DPDK of sid; the others use this system's DPDK.
+- grout is that of Debian sid, with the DPDK of sid. The others use this system's DPDK; with `DPDK=sid` they use that of grout.
 """
 
 
-def write(folder, context, sections, goals, data):
-    """`sections`: [(title, words, table or None, [plots])]."""
+def write(folder, context, shown, goals, data):
+    """`shown`: by part, its sections (title, words, table or None, plots) and rows of goals, which an addition
+    to the report shows again. `goals`: of the parts that were measured now."""
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "results.json"), "w") as file:
         json.dump({"command": context.command, "machine": context.facts, "dpdk": context.dpdk,
-                   "commit": context.commit, "lack": context.lack, "goals": [goal.plain() for goal in goals],
+                   "commit": context.commit, "lack": context.lack, "goals": goals, "shown": shown,
                    **data}, file, indent=1)
         file.write("\n")
     facts = context.facts
@@ -89,8 +91,8 @@ def write(folder, context, sections, goals, data):
         text += ["**A sample, taken while other work ran on the machine: it shows the form, not the speed.**", ""]
     for name, why in context.lack.items():
         text.append(f"Without {name}: {why}.")
-    text += ["", "## Goals", "", goals_table(goals), ""]
-    for title, words, table, plots in sections:
+    text += ["", "## Goals", "", goals_table([row for part in shown.values() for row in part["goals"]]), ""]
+    for title, words, table, plots in (section for part in shown.values() for section in part["sections"]):
         text += [f"## {title}", ""] + ([words, ""] if words else []) + ([table, ""] if table else [])
         text += [f"![{plot}]({plot})\n" for plot in plots]
     text += ["## How to read it", "", NOTES]

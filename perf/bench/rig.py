@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,8 @@ PERF = os.path.join(TARGET, "release", "ironlane-perf")
 DAEMON = os.path.join(TARGET, "release", "ironlane")
 WORK = os.path.join(TARGET, "bench")
 SHARED = os.environ.get("IRONLANE_SHARED", os.path.join(ROOT, "..", "shared"))
+# In the chroot of a later Debian, its name.
+SUITE = os.environ.get("IRONLANE_SUITE", "")
 MAIN, WORKER = os.environ.get("MAIN", "0"), os.environ.get("WORKER", "1")
 
 
@@ -171,12 +172,15 @@ def results_folder(facts):
     slug = re.sub(r"[^a-z0-9]+", "-", facts["cpu"].lower()).strip("-")
     vectors = "avx512" if "avx512f" in facts["vectors"] else "avx2" if facts["vectors"] else "plain"
     day = datetime.date.today().isoformat()
-    name = f"{day}-{slug}-{facts['family']}-{facts['model']}-{vectors}"
+    suite = f"-{SUITE}" if SUITE else ""
+    name = f"{day}-{slug}-{facts['family']}-{facts['model']}-{vectors}{suite}"
     return os.path.join(ROOT, "perf", "results", name)
 
 
-def dpdk_version():
-    if not shutil.which("pkg-config"):
+def dpdk_version(*inside):
+    """Of this system's DPDK; of another's, if `inside` is how a command is run there."""
+    try:
+        done = subprocess.run([*inside, "pkg-config", "--modversion", "libdpdk"], capture_output=True, text=True)
+    except OSError:
         return "unknown"
-    done = subprocess.run(["pkg-config", "--modversion", "libdpdk"], capture_output=True, text=True)
     return done.stdout.strip() or "unknown"

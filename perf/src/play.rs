@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use ironlane_dataplane::eal::Memory;
+use ironlane_dataplane::eal::{self, Memory};
 use serde::Serialize;
 
 use crate::frames;
@@ -157,6 +157,8 @@ pub struct PlayArgs {
 #[derive(Serialize)]
 struct Line<'a> {
     name: &'static str,
+    /// Of the DPDK that it ran with.
+    dpdk: String,
     scene: &'a str,
     routes: usize,
     #[serde(flatten)]
@@ -201,6 +203,7 @@ impl PlayArgs {
         router.stop()?;
         let line = Line {
             name: "ironlane",
+            dpdk: eal::version(),
             scene: &scene.name,
             routes: scene.routes(&tables)?.len(),
             measured,
