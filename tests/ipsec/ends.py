@@ -1,4 +1,4 @@
-"""The two ends of the tunnel: Ironlane with a charon here, Linux with a charon in the emulated machine."""
+"""The end of the tunnel that is here: Ironlane with a charon. What both ends have in common, too."""
 
 import json
 import os
@@ -8,32 +8,61 @@ import sys
 import time
 
 import swan
+from clock import Deadline, watch
 from plan import Failed
 
 CHARON = "/usr/lib/ipsec/charon"
+# Of a command. It ends by itself in less; the machine may be busy.
+LONG_S = 600
 
 
 def spawn(owned, *command, **options):
     """A process that ends with the run, whatever happens: tests/topology/lib.sh reads the file `owned`."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
+    options.setdefault("stdin", subprocess.DEVNULL)
+    process = subprocess.Popen(command, **options)
     with open(f"/proc/{process.pid}/stat") as stat, open(owned, "a") as file:
         born = stat.read().rpartition(")")[2].split()[19]
         file.write(f"pid {process.pid} {born}\n")
+    watch(process.pid)
     return process
 
 
 def wait_until(seconds, what, true):
     """Waits for `true()`; Failed if that takes longer."""
-    end = time.monotonic() + seconds
+    deadline = Deadline(seconds)
     while not (result := true()):
-        if time.monotonic() > end:
+        if deadline.passed():
             raise Failed(f"waited {seconds} s in vain: {what}")
         time.sleep(0.1)
     return result
 
 
-class Ironlane:
+class Charon:
+    """IKE by strongSwan. An end says how its swanctl is run, and where swanctl.conf is written and read."""
+
+    def configure(self, row):
+        with open(self.conf_written, "w") as file:
+            file.write(swan.connection(row, self.name))
+        return self.swanctl(f"--load-all --clear --noprompt --file {self.conf_read}")
+
+    def initiate(self):
+        return self.swanctl("--initiate --child c --timeout 90", timeout=LONG_S)
+
+    def terminate(self):
+        return self.swanctl("--terminate --ike c --force --timeout 10", timeout=LONG_S)
+
+    def rekey(self, what):
+        """`what` is child or ike."""
+        return self.swanctl(f"--rekey --{what} c", timeout=LONG_S)
+
+    def version(self):
+        return self.swanctl("--version")[1].split()[-1]
+
+
+class Ironlane(Charon):
     """Ironlane runs already; this starts its charon, with the plugin."""
+
+    name = "a"
 
     def __init__(self, run_dir, namespace, host, ironlane, plugin):
         self.namespace, self.host, self.ironlane = namespace, host, ironlane
@@ -46,6 +75,7 @@ class Ironlane:
         settings = f"kernel-ironlane {{\n            socket = {run_dir}/a.ipsec\n        }}"
         self.conf = os.path.join(self.folder, "strongswan.conf")
         self.vici = os.path.join(self.folder, "vici")
+        self.conf_written = self.conf_read = os.path.join(self.folder, "swanctl", "row.conf")
         with open(self.conf, "w") as file:
             file.write(swan.daemon(self.folder, self.vici, "kernel-ironlane kernel-netlink", settings))
         self.environment = dict(os.environ, STRONGSWAN_CONF=self.conf, SWANCTL_DIR=f"{self.folder}/swanctl")
@@ -53,7 +83,7 @@ class Ironlane:
         with open(os.path.join(self.folder, "charon.out"), "w") as out:
             spawn(self.owned, "ip", "netns", "exec", namespace, "unshare", "-m", "sh", "-c", in_mounts,
                   env=self.environment, stdout=out, stderr=out)
-        wait_until(15, "charon beside Ironlane", lambda: os.path.exists(self.vici))
+        wait_until(60, "charon beside Ironlane", lambda: os.path.exists(self.vici))
         for where in namespace, host:
             spawn(self.owned, "ip", "netns", "exec", where, sys.executable, self.program("echo.py"), "serve", "7")
 
@@ -61,32 +91,34 @@ class Ironlane:
     def program(name):
         return os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
 
-    def command(self, *command, timeout=60):
+    def command(self, *command, timeout=LONG_S):
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=timeout,
                               stdin=subprocess.DEVNULL)
         return done.returncode, done.stdout + done.stderr
 
-    def swanctl(self, line, timeout=60):
+    def swanctl(self, line, timeout=LONG_S):
         return self.command("swanctl", *line.split(), "--uri", f"unix://{self.vici}", timeout=timeout)
 
-    def configure(self, text):
-        with open(path := os.path.join(self.folder, "swanctl", "row.conf"), "w") as file:
-            file.write(text)
-        return self.swanctl(f"--load-all --clear --noprompt --file {path}")
-
-    def talk(self, line, transport, timeout=60):
-        """echo.py of the host, or of the gateway itself."""
+    def talker(self, line, transport):
+        """The command of echo.py at the host, or at the gateway itself."""
         where = self.namespace if transport else self.host
-        return self.command("ip", "netns", "exec", where, sys.executable, self.program("echo.py"), *line.split(),
-                            timeout=timeout)
+        return ["ip", "netns", "exec", where, sys.executable, self.program("echo.py"), *line.split()]
 
-    def gateway(self, line, timeout=60):
+    def talk(self, line, transport, timeout=LONG_S):
+        return self.command(*self.talker(line, transport), timeout=timeout)
+
+    def daemon(self, name, command):
+        """Starts a program beside Ironlane that runs until `process.terminate()`, or the end of the run."""
+        with open(os.path.join(self.folder, f"{name}.out"), "w") as out:
+            return spawn(self.owned, "ip", "netns", "exec", self.namespace, *command.split(), stdout=out, stderr=out)
+
+    def gateway(self, line, timeout=LONG_S):
         return self.command("ip", "netns", "exec", self.namespace, "sh", "-c", line, timeout=timeout)
 
     def refusals(self):
-        """What Ironlane's log says that it refused to charon, of algorithms."""
+        """What Ironlane's log says that it refused to charon, of algorithms and modes."""
         with open(os.path.join(os.path.dirname(self.folder), "ironlane.log")) as log:
-            return re.findall(r"charon: refused: (\w+ algorithm \d+)", log.read())
+            return re.findall(r"charon: refused: (\w+ algorithm \d+|the SA is refused: .*)", log.read())
 
     def show(self, *words):
         status, text = self.command(self.ironlane, *words, "--json")
@@ -116,53 +148,3 @@ def objects(value):
     if isinstance(value, list):
         for inner in value:
             yield from objects(inner)
-
-
-class Linux:
-    """The emulated machine, driven by the rig's agent."""
-
-    def __init__(self, guest):
-        self.guest = guest
-
-    def gateway(self, line, timeout=60):
-        return self.guest.sh(line, timeout=timeout, check=False)
-
-    def swanctl(self, line, timeout=60):
-        return self.gateway("STRONGSWAN_CONF=/host/strongswan.conf SWANCTL_DIR=/host/swanctl "
-                            f"swanctl {line} --uri unix:///run/vici", timeout)
-
-    def configure(self, text):
-        with open(os.path.join(self.guest.share, "swanctl", "row.conf"), "w") as file:
-            file.write(text)
-        return self.swanctl("--load-all --clear --noprompt --file /host/swanctl/row.conf")
-
-    def look(self):
-        """SAs as of Ironlane, from `ip xfrm state`; and counters of the kernel's errors that are not zero."""
-        _, text = self.gateway("ip -s xfrm state; echo ===; cat /proc/net/xfrm_stat")
-        states, _, counters = text.rpartition("===\n")
-        counters = (line.split() for line in counters.splitlines())
-        sas = [parse_state(block) for block in re.split(r"^(?=src )", states, flags=re.M) if "proto" in block]
-        return sas, {name: int(value) for name, value in counters if int(value)}
-
-    def sas(self):
-        return self.look()[0]
-
-    def errors(self):
-        return self.look()[1]
-
-
-def parse_state(block):
-    """An SA of Linux. Its algorithm is as the kernel names it, without the key but with its length in bits."""
-    field = lambda pattern: (re.search(pattern, block) or [None, "0"])[1]
-    algorithms = []
-    for kind, name, key, bits in re.findall(r"^\s(aead|enc|auth-trunc|auth) (\S+) ?(0x\w*)? ?(\d*)", block, re.M):
-        key_bits = (len(key) - 2) * 4 if key else 0
-        if kind != "auth":
-            algorithms.append(f"{name} key {key_bits}" + f" icv {bits}" * bool(bits))
-    return dict(spi=int(field(r"spi (0x\w+)"), 16), source=field(r"^src (\S+)"), destination=field(r" dst (\S+)"),
-                mode=field(r"mode (\w+)"),
-                packets=int(field(r"lifetime current:\s+\d+\(bytes\), (\d+)\(packets\)")),
-                esn="flag" in block and "esn" in block, algorithm=" + ".join(sorted(algorithms)),
-                encap="encap" in block,
-                errors={name: int(count) for name, count in re.findall(r"(replay-window|replay|failed) (\d+)",
-                        block.rpartition("stats:")[2]) if int(count)})

@@ -13,7 +13,7 @@ COLUMNS = {
     "transport 6": dict(mode="transport", outer=6, inner=6),
     "BEET 4 in 4": dict(mode="beet"),
 }
-# AH cannot pass a NAT.
+# AH cannot pass a NAT; BEET is defined for ESP.
 WITHOUT = {"ah": {"tunnel 6 in 4, UDP", "BEET 4 in 4"}}
 
 # Columns that every algorithm is tried in; in the others, one of each kind, and AH.

@@ -7,6 +7,8 @@ import typing
 GATEWAY = {"a": {4: "10.1.0.1", 6: "2001:db8:1::1"}, "b": {4: "10.9.0.2", 6: "2001:db8:9::2"}}
 NET = {"a": {4: "10.0.0.0/24", 6: "2001:db8::/64"}, "b": {4: "10.4.0.0/24", 6: "2001:db8:4::/64"}}
 HOST = {"a": {4: "10.0.0.2", 6: "2001:db8::2"}, "b": {4: "10.4.0.2", 6: "2001:db8:4::2"}}
+# What a NAT before an end makes of it.
+NAT = {"a": {4: "10.9.0.1"}, "b": {4: "10.1.0.2"}}
 OTHER = {"a": "b", "b": "a"}
 ECHO_PORT = 7
 
@@ -39,6 +41,18 @@ class Row:
     # Lines for the connection and for the child, at both ends.
     connection: str = ""
     child: str = ""
+    # Who does IKE beside Linux: strongswan or libreswan. Beside Ironlane it is always strongSwan.
+    peer: str = "strongswan"
+    # The number of an interface that leads into the tunnel at either end, all of whose traffic is protected.
+    if_id: int = 0
+    # What datagrams there are, if not those of all rows.
+    sizes: tuple = ()
+    # What the wire carries beside what is protected: kinds of wan.py.
+    beside: tuple = ()
+    # A context (contextlib) of the run and the row, around all that is sent.
+    within: typing.Optional[typing.Callable] = None
+    # Lines of libreswan's connection beside the usual.
+    libreswan: dict = dataclasses.field(default_factory=dict)
     # What is done besides (a function of the run and the row); what it returns becomes part of the note.
     extra: typing.Optional[typing.Callable] = None
 
@@ -59,8 +73,10 @@ class Row:
         return " ".join(parts + [self.note] * bool(self.note))
 
     def ends(self, end):
-        """Who talks: hosts behind the gateways, or the gateways themselves."""
-        return (GATEWAY if self.mode == "transport" else HOST)[end][self.inner]
+        """Who talks, as the other end sees it: hosts behind the gateways, or the gateways themselves."""
+        if self.mode != "transport":
+            return HOST[end][self.inner]
+        return (NAT if self.behind_nat == end else GATEWAY)[end][self.inner]
 
 
 class Failed(Exception):

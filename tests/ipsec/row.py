@@ -1,10 +1,12 @@
 """Carries out one row of the matrix and says what held."""
 
+import contextlib
 import time
 
-import swan
+import losses
+from clock import Deadline
 from ends import wait_until
-from plan import ECHO_PORT, Failed, NotOffered
+from plan import ECHO_PORT, OTHER, Failed, NotOffered
 
 # Of one byte, around the block of ciphers and the word of the trailer, up to what fills the tunnel, and
 # what the sender fragments.
@@ -21,23 +23,28 @@ REFUSED = ("NO_PROPOSAL_CHOSEN", "no acceptable proposal", "unable to", "not sup
 class Run:
     """Both ends and what lies between, for all rows."""
 
-    def __init__(self, ironlane, linux, wan):
+    def __init__(self, ironlane, linux, wan, joined):
         self.ends = {"a": ironlane, "b": linux}
         self.wan = wan
-        version = lambda end: end.swanctl("--version")[1].split()[-1]
-        self.versions = {"ours": version(ironlane), "theirs": version(linux),
-                         "linux": linux.gateway("uname -r")[1].strip()}
+        # Where joiner.py counts.
+        self.joined = joined
         # Of Linux, as last seen.
         self.errors = linux.errors()
+        self.counts = losses.count(self)
+
+    def counted(self):
+        """What was lost since this was asked last, and where; what passed."""
+        before, self.counts = self.counts, losses.count(self)
+        return losses.told(before, self.counts)
 
 
 def establish(run, row):
     """Configures both ends and negotiates."""
     for name, end in run.ends.items():
-        status, text = end.configure(swan.connection(row, name))
+        status, text = end.configure(row)
         if status:
-            raise NotOffered(f"strongSwan of {name}: {last_line(text)}") if "proposal" in text else Failed(text)
-    status, text = run.ends[row.initiator].swanctl("--initiate --child c --timeout 20")
+            raise NotOffered(f"IKE of {name}: {last_line(text)}") if "proposal" in text else Failed(text)
+    status, text = run.ends[row.initiator].initiate()
     if status:
         if any(word in text for word in REFUSED):
             raise NotOffered(refusal(text))
@@ -92,27 +99,29 @@ def ask_both_ways(run, row, sizes):
     sizes = " ".join(map(str, sizes))
     ours, theirs = row.ends("a"), row.ends("b")
     for line in f"ask {theirs} {ECHO_PORT} {sizes}", f"order {theirs} {ECHO_PORT} {ours} {ECHO_PORT} {sizes}":
-        status, text = run.ends["a"].talk(line, row.mode == "transport", timeout=200)
+        status, text = run.ends["a"].talk(line, row.mode == "transport")
         if status:
-            raise Failed(f"{line.split()[0]}: {text.strip()}")
+            raise Failed(f"{line.split()[0]}: {text.strip()}; {run.counted()}")
 
 
 def sizes(row):
     """What a row sends. In transport mode and BEET fragments would be made of ESP, and there are none here."""
     shortest = SHORTEST_AH_IN_IP6 if (row.protocol, row.outer) == ("ah", 6) else 1
+    if row.sizes:
+        return row.sizes
     return [size for size in SIZES if size >= shortest] + FRAGMENTED * (row.mode == "tunnel")
 
 
 def equal_counts(run, row):
     """Both ends counted the same packets, and no error; how many there were."""
-    end = time.monotonic() + 10
+    deadline = Deadline(10)
     while True:
         there, errors = run.ends["b"].look()
         both = pairs(run, there)
         counted = [(ours["packets"], theirs["packets"]) for ours, theirs in both]
         if all(ours == theirs > 0 for ours, theirs in counted):
             break
-        if time.monotonic() > end:
+        if deadline.passed():
             raise Failed(f"packets of (Ironlane, Linux), out and in: {counted}")
         time.sleep(0.3)
     for sa in sum(both, ()):
@@ -134,7 +143,7 @@ def check_wire(run, row, wanted):
     """Only what is protected crossed the wire, and all of the packets did."""
     kinds = run.wan.kinds()
     protected = "esp-in-udp" if row.in_udp else row.protocol
-    foreign = {kind: n for kind, n in kinds.items() if kind not in ALWAYS | {protected}}
+    foreign = {kind: n for kind, n in kinds.items() if kind not in ALWAYS | {protected, *row.beside}}
     if foreign:
         raise Failed(f"on the wire: {foreign}")
     if kinds[protected] < wanted:
@@ -151,9 +160,10 @@ def carry_out(run, row):
         if row.refused:
             raise Failed("it was to be refused, and is not")
         linux = check_sas(run, row)
-        ask_both_ways(run, row, sizes(row))
-        packets = equal_counts(run, row)
-        told = row.extra(run, row) if row.extra else ""
+        with row.within(run, row) if row.within else contextlib.nullcontext():
+            ask_both_ways(run, row, sizes(row))
+            packets = equal_counts(run, row)
+            told = row.extra(run, row) if row.extra else ""
         check_wire(run, row, packets)
         if row.extra:
             check_errors(run, row, run.ends["b"].errors())
@@ -165,18 +175,19 @@ def carry_out(run, row):
             raise Failed(f"refused, but not by Ironlane: {why}") from why
         raise NotOffered(f"Ironlane: {said[0]}; the peer: {why}") from why
     finally:
-        end_row(run)
+        end_row(run, row)
     return linux, packets, told
 
 
-def end_row(run):
+def end_row(run, row):
     """No SA is left at either end, and no NAT between them."""
     run.wan.nat("")
     # The peer hears of it, so that there is nothing left for the other end to do, as a rule.
-    for name in run.ends:
-        run.ends[name].swanctl("--terminate --ike c --force --timeout 10")
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
+    # Who initiated first: libreswan begins anew if it was the other end.
+    for name in (row.initiator, OTHER[row.initiator]):
+        run.ends[name].terminate()
+        deadline = Deadline(5)
+        while not deadline.passed():
             there, run.errors = run.ends["b"].look()
             if not there and not run.ends["a"].sas():
                 return

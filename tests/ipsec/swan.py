@@ -15,7 +15,9 @@ def daemon(folder, vici, kernel, settings=""):
     delete_rekeyed_delay = 1
     retransmit_timeout = 1
     retransmit_base = 1.4
-    retransmit_tries = 4
+    retransmit_limit = 4
+    # 30 s and more: the machine may be busy.
+    retransmit_tries = 9
     filelog {{
         f {{
             path = {folder}/charon.log
@@ -37,6 +39,8 @@ def selectors(row, end):
     """Traffic selectors of one end."""
     if row.mode == "transport":
         return "dynamic"
+    if row.if_id:
+        return "0.0.0.0/0, ::/0"
     if row.mode == "beet":
         return HOST[end][row.inner]
     return NET[end][row.inner]
@@ -49,13 +53,14 @@ def who(row, end):
 def connection(row, end):
     """swanctl.conf of one end."""
     other = OTHER[end]
+    interface = f"if_id_in = {row.if_id}\n                if_id_out = {row.if_id}" if row.if_id else ""
     certificate = f"\n            certs = {row.auth}-{end}.pem" if row.auth != "psk" else ""
     return f"""connections {{
     c {{
         version = {row.ike}
         local_addrs = {GATEWAY[end][row.outer]}
         remote_addrs = {"%any" if row.behind_nat == other else GATEWAY[other][row.outer]}
-        proposals = aes128gcm16-prfsha256-ecp256, aes128-sha256-ecp256
+        proposals = aes128gcm16-prfsha256-ecp256, aes128-sha256-ecp256, aes128-sha256-modp2048
         encap = {"yes" if row.encap else "no"}
         fragmentation = yes
         {row.connection}
@@ -71,6 +76,7 @@ def connection(row, end):
                 mode = {row.mode}
                 local_ts = {selectors(row, end)}
                 remote_ts = {selectors(row, other)}
+                {interface}
                 {row.child}
             }}
         }}

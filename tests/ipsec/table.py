@@ -14,10 +14,9 @@ HEAD = """# IPsec beside Linux's own
 <!-- Written by tests/ipsec/run.py (make test-ipsec); edit tests/ipsec/table.py. -->
 
 `make test-ipsec` (root) runs Ironlane with an unmodified strongSwan {ours} and its plugin, against Linux {linux}'s
-own ESP and AH with strongSwan {theirs}, in an emulated machine. In between, a namespace watches the wire, and can
-translate addresses. This page is what the last run of each row found: {passed} passed, {failed} failed, {refused} were
-to be refused and were{unfinished}. Rows may be of different runs: those that failed for the test's own sake, or
-were changed, were run again by themselves.
+own ESP and AH, in an emulated machine, where strongSwan {strongswan} or libreswan {libreswan} negotiates. In between, a
+namespace watches the wire, and can translate addresses. {passed} rows passed, {failed} failed, {refused} were
+to be refused and were{unfinished}. {when}
 
 A row passes if
 
@@ -30,14 +29,15 @@ A row passes if
 - the wire carried nothing but ESP or AH (in UDP where that was asked for), IKE, ARP and neighbour discovery;
 - after the end no SA is left.
 
-Exceptions: a rekey by IKEv1 may lose packets that were counted as having no SA, since they overtake the message that
-lets the responder install; rows of replays count those.
-
-Never tried here: libreswan; ESP that Linux fragments behind sealing, which Ironlane does not put together (so the
-MTU of both sites is 1340); TFC padding; XFRM interfaces, and OSPF or BGP over them.
+A flow that loses a datagram fails its row, which then tells what either end, its NICs, queues and sockets counted as
+lost, and how many packets passed each place. Exceptions: a rekey by IKEv1 may lose packets that were counted as having
+no SA, since they overtake the message that lets the responder install; rows of replays count those.
 
 Who initiates alternates from column to column, so both ends propose each algorithm, and both choose it.
 """
+
+ONE_RUN = "All rows are of one run, of {minutes} minutes on two CPUs that had other work, too."
+MANY_RUNS = "Rows are of several runs: what the last one of each found."
 
 
 def cell(verdict):
@@ -61,11 +61,11 @@ def algorithms(results):
         yield f"| {protocol.upper()} | `{suite}` | {line['ours']} | {linux} | {' | '.join(cells)} |"
 
 
-def scenarios(results):
+def scenarios(results, peer):
     yield "| | what | result | |"
     yield "| --- | --- | --- | --- |"
     for row, verdict, _, text in results:
-        if row.group not in COLUMNS and not row.refused:
+        if row.group not in COLUMNS and not row.refused and row.peer == peer:
             what = row.name.removeprefix(row.group + ": ")
             yield f"| {row.group} | {what} | {cell(verdict)} | {one_line(text)} |"
 
@@ -76,7 +76,8 @@ def refused(results):
     for row, verdict, _, text in results:
         if row.refused:
             by = "Ironlane" if verdict == "not offered" else verdict
-            yield f"| {row.protocol.upper()} `{row.suite}` | {by} | {one_line(text)} |"
+            mode = f" in {row.mode.upper()}" if row.mode != "tunnel" else ""
+            yield f"| {row.protocol.upper()} `{row.suite}`{mode} | {by} | {one_line(text)} |"
     for what, who, why in NO_ROW:
         yield f"| {what} | {who} | {why} |"
 
@@ -98,26 +99,33 @@ def load():
         return json.load(file)
 
 
-def write(results, versions, keep):
+def write(results, versions, minutes, keep):
     """Keeps the results, beside those of former runs if asked to, and writes the page."""
-    known = load() if keep else {"versions": versions, "rows": {}}
+    known = load() if keep else {"versions": {}, "rows": {}}
+    known["minutes"] = 0 if keep else minutes
+    known["versions"] |= versions
     known["rows"] |= {row.name: found for row, *found in results if found[0] != "not run"}
     with open(RESULTS, "w") as file:
         json.dump(known, file, indent=0)
         file.write("\n")
     rows = [(row, *known["rows"].get(row.name, ("not run", "", ""))) for row in ROWS]
     with open(FILE, "w") as file:
-        file.write(page(rows, known["versions"]))
+        file.write(page(rows, known["versions"], known["minutes"]))
 
 
-def page(results, versions):
+def page(results, versions, minutes):
+    """All of it; `minutes` of the one run that it is of, or 0."""
     count = lambda wanted: sum(verdict == wanted for _, verdict, _, _ in results)
     unfinished = f"; {left} were not run" if (left := count("not run")) else ""
-    head = HEAD.format(**versions, passed=count("passed"), failed=count("FAILED"), refused=count("not offered"),
+    when = ONE_RUN.format(minutes=minutes) if minutes else MANY_RUNS
+    known = dict.fromkeys(("ours", "linux", "strongswan", "libreswan"), "?") | versions
+    head = HEAD.format(**known, when=when, passed=count("passed"), failed=count("FAILED"), refused=count("not offered"),
                        unfinished=unfinished)
     bad = list(failures(results))
     parts = [head, "## Algorithms\n", *algorithms(results), *(["", "Failed:", ""] + bad if bad else []), "",
              "`-`: not tried. In the first two columns is every algorithm, in the others one of each kind, and AH",
-             "(but for UDP, since it cannot pass a NAT, and BEET).", "",
-             "## IKE and the network\n", *scenarios(results), "", "## Not offered\n", *refused(results), ""]
+             "(but for UDP, since it cannot pass a NAT, and BEET, which is defined for ESP).", "",
+             "## IKE, the network, routing\n", *scenarios(results, "strongswan"), "",
+             "## libreswan at the other end\n", *scenarios(results, "libreswan"), "",
+             "## Not offered\n", *refused(results), ""]
     return "\n".join(parts)

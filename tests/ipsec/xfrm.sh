@@ -25,10 +25,8 @@ ldd "$IRONLANE" | grep -q 'librte_eal.so.23 ' || skip 'the guest has DPDK 22.11 
 RIG=$(realpath "$RIG")
 RUN=$(mktemp -d "${TMPDIR:-/tmp}/ironlane-xfrm.XXXXXX")
 trap 'rm -rf "$RUN"' EXIT
-export RIG_CACHE=${IRONLANE_GUEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ironlane/guest-strongswan}
-export RIG_EXTRA_PACKAGES="strongswan-charon strongswan-swanctl libstrongswan-standard-plugins \
-libstrongswan-extra-plugins nftables iputils-ping"
-"$RIG/build-guest.sh" "$RIG_CACHE"
+. "$(dirname "$0")/image.sh"
+image strongswan
 # The guest reads it over a slow share: without what only a debugger wants.
 objcopy --strip-debug "$IRONLANE" "$RUN/ironlane"
 cp "$ROOT/tests/ipsec/xfrm_guest.sh" "$RUN/"
