@@ -1,5 +1,6 @@
 """The rows of the matrix: every algorithm in every column, then what IKE and the network can do."""
 
+import libreswan_rows
 import scenarios
 from plan import Row
 
@@ -62,9 +63,10 @@ NO_ROW = (
     ("AH with AES-GMAC (RFC 4543)", "Linux, strongSwan",
      "`ip xfrm state add ... proto ah auth-trunc 'gmac(aes)'`: Requested AUTH_TRUNC algorithm not found; strongSwan "
      "has no keyword for it. Ironlane's own tests and RFC 4543 are all that stands behind it"),
+    ("ESN by IKEv1", "libreswan", "unsupported IPsec attribute ESN_64BIT_SEQNUM"),
 )
 
 REFUSED_ROWS = [Row("refused", suite, "", refused=True, initiator="b") for suite in REFUSED]
 ALGORITHM_ROWS = [row for n, column in enumerate(COLUMNS) for row in column_rows(column, n)]
 # What is told most by comes first, in case that a run is interrupted.
-ROWS = (ALGORITHM_ROWS[:len(list(suites()))] + scenarios.ROWS + REFUSED_ROWS + ALGORITHM_ROWS[len(list(suites())):])
+ROWS = (ALGORITHM_ROWS[:len(list(suites()))] + scenarios.ROWS + REFUSED_ROWS + ALGORITHM_ROWS[len(list(suites())):] + libreswan_rows.ROWS)
