@@ -68,6 +68,7 @@ NO_ROW = (
 )
 
 REFUSED_ROWS = [Row("refused", suite, "", refused=True, initiator="b") for suite in REFUSED]
+REFUSED_ROWS.append(Row("refused", "sha256", "", protocol="ah", mode="beet", refused=True, initiator="b"))
 ALGORITHM_ROWS = [row for n, column in enumerate(COLUMNS) for row in column_rows(column, n)]
 # What is told most by comes first, in case that a run is interrupted.
 ROWS = (ALGORITHM_ROWS[:len(list(suites()))] + scenarios.ROWS + routing.ROWS + REFUSED_ROWS +

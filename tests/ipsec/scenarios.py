@@ -1,5 +1,6 @@
 """What IKE and the network do beside encrypting: rows with something that happens while they are up."""
 
+import contextlib
 import re
 import subprocess
 import time
@@ -174,6 +175,40 @@ def dead_peer(run, row):
     return "given up, and up again"
 
 
+def padded(run, row):
+    """Both ends pad: no packet of ESP is shorter than what they were told to hide."""
+    lengths = [len(frame) - 14 for _, frame in run.wan.taken("esp")]
+    if min(lengths) < TFC:
+        raise Failed(f"of {len(lengths)} packets of ESP the shortest has {min(lengths)} bytes")
+    return f"{len(lengths)} packets of ESP, none shorter than {min(lengths)} bytes"
+
+
+@contextlib.contextmanager
+def larger_than_fits(run, row):
+    """What the hosts send without DF fills 1500 bytes, so what is made of it does not fit the wire."""
+    ours, linux = run.ends["a"], run.ends["b"]
+    set_mtu = ("sysctl -qw net.ipv4.ip_no_pmtu_disc={0}; ip route replace default via {1}{2}; "
+               "ip route flush cache").format
+    both = lambda on, mtu: (
+        ours.command("ip", "netns", "exec", ours.host, "sh", "-c", set_mtu(on, "10.0.0.1", mtu)),
+        linux.gateway(f"ip netns exec site sh -c '{set_mtu(on, '10.4.0.1', mtu)}'"))
+    both(1, "")
+    try:
+        yield
+    finally:
+        both(0, " mtu 1340")
+
+
+def in_fragments(run, row):
+    """Linux seals first and fragments then, Ironlane the other way round."""
+    theirs = sum(to for to, frame in run.wan.taken("fragment of esp"))
+    ours = sum(not to for to, frame in run.wan.taken("fragment of esp"))
+    if not theirs or ours:
+        raise Failed(f"fragments of ESP: {theirs} by Linux, {ours} by Ironlane")
+    return f"{theirs} packets of ESP that Linux fragmented"
+
+
+TFC = 700
 MOBIKE = "mobike = yes"
 # Either end goes on trying while the wan is cut.
 DPD = "dpd_delay = 1s\n        keyingtries = 0"
@@ -194,6 +229,9 @@ ROWS = [
     Row("NAT", *GCM, behind_nat="b", initiator="b", note="Linux behind a NAT"),
     Row("NAT", *CBC, behind_nat="a", inner=6, note="Ironlane behind a NAT"),
     Row("NAT", *CBC, behind_nat="b", initiator="b", ike=1, note="Linux behind a NAT"),
+    Row("NAT", *GCM, mode="transport", behind_nat="a", note="Ironlane behind a NAT"),
+    Row("NAT", *GCM_ESN, mode="transport", behind_nat="b", initiator="b", note="Linux behind a NAT"),
+    Row("NAT", *CBC, mode="transport", behind_nat="a", ike=1, note="Ironlane behind a NAT"),
     Row("NAT", *GCM, behind_nat="b", initiator="b", note="rekeys, Linux behind a NAT", extra=rekeyed),
     Row("NAT", *GCM, behind_nat="a", note="rekeys, Ironlane behind a NAT", extra=rekeyed),
     Row("rekey", *GCM, note="rekeys in a flow", extra=rekeyed),
@@ -216,6 +254,13 @@ ROWS = [
     Row("DPD", *GCM, connection=DPD, child="dpd_action = restart", note="the wan is cut and whole again",
         extra=dead_peer),
 ]
+ROWS += [
+    Row("TFC", *suite, child=f"tfc_padding = {TFC}", initiator=by, outer=outer, inner=outer, note="padded",
+        extra=padded) for suite, by, outer in ((GCM, "a", 4), (CBC, "b", 4), (GCM_ESN, "a", 6))]
+ROWS += [
+    Row("fragments", *suite, sizes=(100, 1400, 1450, 1472, 3000, 8000), within=larger_than_fits, initiator=by,
+        note="ESP in fragments", beside=("fragment of esp",), extra=in_fragments)
+    for suite, by in ((GCM, "a"), (CBC, "b"))]
 for window in (0, 32, 64, 128, 1024, 4096):
     ROWS.append(Row("replay", *(GCM_ESN if window else GCM), child=f"replay_window = {window}",
                     note=f"window of {window}"))
