@@ -95,7 +95,10 @@ def connection(row):
 class Libreswan(Linux):
     """Linux with a pluto."""
 
+    ike = 2
+
     def configure(self, row):
+        self.ike = row.ike
         with open(os.path.join(self.guest.share, "row.conf"), "w") as file:
             file.write(connection(row))
         return self.gateway("ipsec auto --config /host/row.conf --add c;"
@@ -108,7 +111,9 @@ class Libreswan(Linux):
         return self.gateway("ipsec whack --name c --delete")
 
     def rekey(self, what):
-        """`what` is child or ike."""
+        """`what` is child or ike. By IKEv1 pluto begins another quick mode instead, if told to initiate again."""
+        if self.ike == 1:
+            return self.initiate()
         return self.gateway(f"ipsec whack --name c --rekey-{'ipsec' if what == 'child' else 'ike'}")
 
     def version(self):
