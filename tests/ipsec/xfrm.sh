@@ -31,5 +31,5 @@ image strongswan
 objcopy --strip-debug "$IRONLANE" "$RUN/ironlane"
 cp "$ROOT/tests/ipsec/xfrm_guest.sh" "$RUN/"
 # An emulated timer that a busy host does not serve in time looks broken to the kernel.
-RIG_PFS=0 RIG_VFS=0 RIG_SHARE=$RUN RIG_TIMEOUT=${TIMEOUT:-600} RIG_APPEND=no_timer_check \
+RIG_PFS=0 RIG_VFS=0 RIG_SHARE=$RUN RIG_TIMEOUT=${TIMEOUT:-3600} RIG_APPEND=no_timer_check \
     "$RIG/run-guest.sh" bash /host/xfrm_guest.sh "$@"
