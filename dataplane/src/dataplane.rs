@@ -22,7 +22,7 @@ use ironlane_rcu::Domain;
 use crate::eal::{Clock, Eal, LcoreThread, LinkState, Mempool, Port, PortLink, PortStats};
 use crate::lcore::policer::Policers;
 use crate::lcore::shared::Shared;
-use crate::lcore::{CounterSet, ExceptionChannel};
+use crate::lcore::{CounterSet, ExceptionChannel, OwnAddresses, PathMtus};
 use crate::reason::PuntReason;
 use crate::stage::Interface;
 
@@ -208,6 +208,17 @@ impl Dataplane {
         Ok(self
             .device(id)?
             .map_or_else(PortStats::default, |port| port.stats()))
+    }
+
+    /// Says which addresses the router has, by which lcores tell senders what fits a tunnel. Without one of the
+    /// family an IPv6 sender is not told: its packets are fragmented once they are sealed.
+    pub fn set_own_addresses(&self, own: OwnAddresses) {
+        self.shared.own.set(own);
+    }
+
+    /// Says what paths to IPsec peers take, where that is less than the first link does.
+    pub fn set_path_mtus(&self, paths: PathMtus) {
+        self.shared.path_mtus.set(paths);
     }
 
     /// Rate and burst of a punt reason.

@@ -262,7 +262,7 @@ pub fn senders_of_ip6_are_told_by_the_address_of_the_tunnel() {
 }
 
 #[test]
-pub fn ip6_over_ip4_is_fragmented_once_it_is_sealed() {
+pub fn ip6_over_ip4_is_fragmented_where_no_address_could_tell() {
     let mut dp = with_ipsec();
     tunnel6(&mut dp, OURS, PEER);
     let frame = dp.frame("p0").ip6(HOST6, FAR6).data_len(MTU - 48).udp(1, 2);

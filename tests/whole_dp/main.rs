@@ -25,6 +25,7 @@ mod ipsec_fuzz;
 mod ipsec_interface;
 mod ipsec_modes;
 mod ipsec_other_sealed;
+mod ipsec_path_mtu;
 mod ipsec_peers;
 mod ipsec_rules;
 mod ipsec_too_big;

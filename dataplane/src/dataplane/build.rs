@@ -206,7 +206,7 @@ impl Assembly<'_> {
         let counters = CounterSet::new(&self.config.lcores);
         let virtual_ports = interfaces::assign(self.config, &started)?;
         let ids = Interfaces::new(virtual_ports.iter().filter_map(|info| info.interface));
-        let shared = Arc::new(Shared::new(lcores, ids));
+        let shared = Arc::new(Shared::new(lcores, ids, domain));
         let policers = Policers::new(&self.config.policers);
         let exception_waker = Arc::new(Waker::new());
         let clock = Clock::start(self.eal);

@@ -15,6 +15,7 @@ mod wake;
 
 pub use counters::{LcoreCounters, LoopCounts, PortCounts, StageCounts};
 pub use exception::ExceptionChannel;
+pub use ipsec::{OwnAddresses, PathMtus};
 pub use rings::RingCounts;
 pub use snapshot::{CounterSet, CounterSnapshot, Identity, LcoreSnapshot};
 pub use wake::Waker;

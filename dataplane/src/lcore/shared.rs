@@ -1,9 +1,12 @@
 //! What control threads tell lcores while they run: flags that are looked at once a turn.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ironlane_fib::PortId;
+use ironlane_rcu::Domain;
 
+use super::ipsec::{OwnAddresses, PathMtus, Told};
 use crate::eal::PORTS_MAX;
 use crate::stage::{Interfaces, JoinedGroups};
 
@@ -21,10 +24,14 @@ pub(crate) struct Shared {
     pub(crate) joined: JoinedGroups,
     /// Ports without a device.
     pub(crate) interfaces: Interfaces,
+    /// By which senders are told what fits a tunnel.
+    pub(crate) own: Told<OwnAddresses>,
+    /// What paths to IPsec peers take.
+    pub(crate) path_mtus: Told<PathMtus>,
 }
 
 impl Shared {
-    pub(crate) fn new(lcores: usize, interfaces: Interfaces) -> Self {
+    pub(crate) fn new(lcores: usize, interfaces: Interfaces, domain: &Arc<Domain>) -> Self {
         Self {
             stop: AtomicBool::new(false),
             quiet: AtomicUsize::new(0),
@@ -33,6 +40,8 @@ impl Shared {
             broken: AtomicUsize::new(usize::MAX),
             joined: JoinedGroups::default(),
             interfaces,
+            own: Told::new(domain),
+            path_mtus: Told::new(domain),
         }
     }
 

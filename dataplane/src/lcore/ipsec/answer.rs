@@ -1,7 +1,8 @@
 //! Errors to senders of packets that are too long once they are protected (RFC 4301 8.2.1).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use ironlane_ipsec::{Action, Flow, PolicyDirection, Sa};
 use ironlane_packet::checksum;
 use ironlane_packet::eth::Mac;
 use ironlane_packet::ip4::{HEADER_LEN_BYTES as IP4_LEN, Ip4, Ip4Fields};
@@ -12,12 +13,14 @@ use ironlane_packet::{icmp, icmp6};
 use super::{L2, write_ethernet};
 use crate::burst::Arrival;
 use crate::eal::Mbuf;
+use crate::eal::crypto::Session;
+use crate::lcore::poll::Lcore;
 use crate::stage::TablesView;
 use crate::stage::icmp_rules::{is_broadcast, may_answer4, may_answer6};
 
 /// Source of an ICMP error where the router is known by no IPv4 address: the dummy address of RFC 7600
 /// 4.8, made for that.
-const DUMMY4: u32 = u32::from_be_bytes([192, 0, 0, 8]);
+const DUMMY4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 0, 8));
 
 /// The longest errors (RFC 1812 4.3.2.3, RFC 4443 2.4 c).
 const LONGEST4: usize = 576;
@@ -32,8 +35,42 @@ const ICMP_LEN: usize = 8;
 /// The hops of what the router sends; one more is taken by the rewrite.
 const HOPS: u8 = 65;
 
+impl Lcore {
+    /// The address by which to tell the sender of a packet, which begins with its IP header, that it is too
+    /// long for `sa`; RFC 4443 2.2, RFC 1812 4.3.2.4. `None`: the router is known by none of the family.
+    pub(super) fn teller(
+        &self,
+        packet: &[u8],
+        sa: &Sa<Session>,
+        arrival: Arrival,
+        view: &TablesView<'_>,
+    ) -> Option<IpAddr> {
+        let sender = Flow::of(packet)?.src;
+        let (proto, ports) = match sender {
+            IpAddr::V4(_) => (ip::ICMP, (icmp::UNREACHABLE, FRAGMENTATION_NEEDED)),
+            IpAddr::V6(_) => (ip::ICMP6, (icmp6::TOO_BIG, 0)),
+        };
+        let is_protected = |src| {
+            let flow = Flow {
+                src,
+                dst: sender,
+                proto,
+                ports: Some((ports.0.into(), ports.1.into())),
+            };
+            let (vrf, out) = (arrival.vrf, PolicyDirection::Out);
+            let rule = view.ipsec.find_policy(view.guard, vrf, out, &flow, 0, 0);
+            rule.is_some_and(|rule| matches!(rule.spec().action, Action::Protect { .. }))
+        };
+        let own = self.shared.own.load(view.guard);
+        let of_tunnel = Some(sa.spec().src).filter(|src| src.is_ipv4() == sender.is_ipv4());
+        own.to(sender, arrival.port, is_protected)
+            .or(of_tunnel)
+            .or(sender.is_ipv4().then_some(DUMMY4))
+    }
+}
+
 /// Turns a packet, which begins with its IP header behind an Ethernet header, into the error that tells
-/// its sender to send no more than `mtu` bytes. `from` is an address of the router.
+/// its sender to send no more than `mtu` bytes. `from` is an address of the router, of the same family.
 ///
 /// False: none may answer it, or none can; the packet is then not to be used.
 pub(super) fn make_too_big(
@@ -46,14 +83,10 @@ pub(super) fn make_too_big(
 ) -> bool {
     let packet = mbuf.data().get(L2..).unwrap_or(&[]);
     let made = match (Ip4::new(packet), Ip6::new(packet), from) {
-        (Some(header), _, from) if header.version() == 4 => {
+        (Some(header), _, IpAddr::V4(from)) if header.version() == 4 => {
             let to = header.src();
             let may = may_answer4(header, packet) && !is_broadcast(view, arrival.vrf, to);
-            let from = match from {
-                IpAddr::V4(from) => from.to_bits(),
-                IpAddr::V6(_) => DUMMY4,
-            };
-            may && write4(mbuf, mtu, from, to)
+            may && write4(mbuf, mtu, from.to_bits(), to)
         }
         (_, Some(header), IpAddr::V6(from)) => {
             let to = header.src();

@@ -6,8 +6,8 @@
 //! | IPv4, may be fragmented | a tunnel | fragments are sealed, each by itself |
 //! | IPv4, may be fragmented | BEET, transport | fragmented once it is sealed: SAs of these modes carry whole packets |
 //! | IPv4, DF | anything | its sender is told; but the kernel's own is fragmented as if it had no DF |
-//! | IPv6 | an SA over IPv6 | its sender is told; but what IPv6 promises to carry, 1,280 bytes, is fragmented once it is sealed (RFC 2473 7.1) |
-//! | IPv6 | an SA over IPv4 | fragmented once it is sealed: the router is known by no IPv6 address there that could tell |
+//! | IPv6 | anything | its sender is told; but what IPv6 promises to carry, 1,280 bytes, is fragmented once it is sealed (RFC 2473 7.1) |
+//! | IPv6, from a router without an address of IPv6 that could tell | an SA over IPv4 | fragmented once it is sealed |
 //!
 //! Which way is not for policies to choose: charon knows no such option.
 //!
@@ -85,7 +85,6 @@ fn fit(spec: &SaSpec, packet: &[u8], len: usize, inner_mtu: usize, is_ours: bool
             Mode::Tunnel => Fit::Pieces(inner_mtu),
             Mode::Transport | Mode::Beet => Fit::PiecesAfter,
         },
-        _ if spec.dst.is_ipv4() => Fit::PiecesAfter,
         _ if len > IP6_MTU => Fit::Tell(inner_mtu.max(IP6_MTU)),
         _ => Fit::PiecesAfter,
     }
@@ -101,15 +100,17 @@ pub(super) struct Way {
 }
 
 impl Lcore {
-    /// The largest packet that the way to the other end of an SA takes.
+    /// The largest packet that the way to the other end of an SA takes: the first link, and the path behind it as
+    /// far as it is known.
     fn mtu_to(&self, sa: &Sa<Session>, view: &TablesView<'_>) -> usize {
         let (tables, guard, vrf) = (view.tables, view.guard, sa.spec().vrf);
         let nexthop = match sa.spec().dst {
             IpAddr::V4(dst) => tables.ip4(guard, vrf).lookup(guard, dst.to_bits()),
             IpAddr::V6(dst) => tables.ip6(guard, vrf).lookup(guard, dst.to_bits()),
         };
-        let nexthops = tables.nexthops();
-        usize::from(nexthops.resolve(guard, nexthop, 0).mtu())
+        let link = tables.nexthops().resolve(guard, nexthop, 0).mtu();
+        let path = self.shared.path_mtus.load(guard).to(sa.spec().dst);
+        usize::from(path.map_or(link, |path| path.min(link)))
     }
 
     #[allow(clippy::too_many_arguments)] // what a packet may meet
@@ -157,8 +158,11 @@ impl Lcore {
                 let Some(arrival) = self.crypto.arrival(port) else {
                     return self.outlet.lose(port, DropReason::IpsecTooBig, mbuf);
                 };
+                let Some(from) = self.teller(packet, sa, arrival, view) else {
+                    return self.add(mbuf, sa, way.mtu, fitting, store, view);
+                };
                 let is_told = self.outlet.may_tell(view.now_ns)
-                    && make_too_big(&mut mbuf, mtu, sa.spec().src, arrival, NOBODY, view);
+                    && make_too_big(&mut mbuf, mtu, from, arrival, NOBODY, view);
                 if !is_told {
                     return self.outlet.lose(port, DropReason::IpsecTooBig, mbuf);
                 }

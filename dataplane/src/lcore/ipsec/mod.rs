@@ -18,9 +18,12 @@ mod gather;
 mod inject;
 mod lists;
 mod open;
+mod own;
+mod path_mtu;
 mod seal;
 mod split;
 mod split6;
+mod told;
 
 use std::mem;
 
@@ -37,6 +40,9 @@ use crate::reason::DropReason;
 use crate::stage::TablesView;
 pub(crate) use gather::{Gatherer, LONG_BUFFERS, LONG_ROOM};
 pub(crate) use lists::{IpsecLists, SaBatch};
+pub use own::OwnAddresses;
+pub use path_mtu::PathMtus;
+pub(crate) use told::Told;
 
 /// Rounds of opening and sealing in one turn: an SA inside another, inside another.
 const ROUNDS: usize = 4;
