@@ -273,7 +273,7 @@ impl Running {
             &dataplane,
             runtime.handle(),
         )?;
-        let mirror = kernel::mirror(&config, &faces, writer, follower.changes())?;
+        let mirror = kernel::mirror(&config, &faces, writer, follower.changes(), &dataplane)?;
         let socket = Socket::bind(&config.daemon.socket, config.daemon.socket_group.as_deref())?;
         let vici = config.ipsec.vici.as_deref();
         let vici = vici.map(|path| Vici::start(runtime.handle(), path));

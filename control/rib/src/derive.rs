@@ -29,7 +29,11 @@ impl Rib {
         }
         self.mark_port(ifindex);
         // Of an interface that was not known no change is known: dumps say how its routes are.
-        let Some(old) = old else { return };
+        let Some(old) = old else {
+            // It may be a loopback interface.
+            self.own_moved = true;
+            return;
+        };
         if old.up && !up {
             self.lose_objects(ifindex);
             for family in FAMILIES {
@@ -56,6 +60,7 @@ impl Rib {
             self.lose_port(family, ifindex, Loss::Gone);
         }
         self.addresses.retain(|(owner, ..), _| *owner != ifindex);
+        self.own_moved = true;
         for address in self.state.neighbours.of_port(ifindex) {
             self.state.neighbours.remove(ifindex, address);
             self.mark_neighbour(ifindex, address);
@@ -68,7 +73,10 @@ impl Rib {
         let generation = self.generation(ObjectKind::Addresses(family));
         let ifindex = address.ifindex;
         let key = (ifindex, address.address, address.prefix_len, address.peer);
-        let new = self.addresses.insert(key, (address, generation)).is_none();
+        let old = self.addresses.insert(key, (address, generation));
+        let new = old.is_none();
+        let own = self.addresses.get(&key).map(|(address, _)| address);
+        self.own_moved |= old.as_ref().map(|(address, _)| address) != own;
         let up = self
             .state
             .links
@@ -90,6 +98,7 @@ impl Rib {
         if self.addresses.remove(&key).is_none() {
             return;
         }
+        self.own_moved = true;
         let IpAddr::V4(_) = address.address else {
             return;
         };

@@ -13,6 +13,7 @@ mod neighbours;
 mod node;
 mod object;
 mod objects;
+mod own;
 mod prefix;
 mod report;
 mod resolve;

@@ -42,6 +42,8 @@ pub struct Rib {
     pub(crate) leaves: Vec<u32>,
     generations: BTreeMap<ObjectKind, u32>,
     pub(crate) audit: BTreeSet<ObjectKind>,
+    /// Addresses, or what they belong to, changed since somebody asked.
+    pub(crate) own_moved: bool,
     /// An event left open in which order routes stand: tests send a list then, and then alone.
     #[cfg(test)]
     pub(crate) order_lost: bool,
@@ -82,6 +84,7 @@ impl Rib {
             leaves: Vec::new(),
             generations: BTreeMap::new(),
             audit: BTreeSet::new(),
+            own_moved: false,
             #[cfg(test)]
             order_lost: false,
         }
@@ -153,6 +156,7 @@ impl Rib {
                 self.addresses.retain(|_, (address, named)| {
                     Family::of(address.address) != family || *named == generation
                 });
+                self.own_moved |= before != self.addresses.len();
                 before - self.addresses.len()
             }
             ObjectKind::Neighbours(family) => {
@@ -200,6 +204,7 @@ impl Rib {
     /// Says which port stands behind an interface, or that its MAC or MTU is another.
     pub fn bind_port(&mut self, ifindex: IfIndex, binding: PortBinding) {
         if self.state.bindings.insert(ifindex, binding) != Some(binding) {
+            self.own_moved = true;
             self.mark_port(ifindex);
         }
     }
@@ -207,6 +212,7 @@ impl Rib {
     /// The interface has no port any more: Linux forwards what leaves by it.
     pub fn unbind_port(&mut self, ifindex: IfIndex) -> Option<PortBinding> {
         let binding = self.state.bindings.remove(&ifindex)?;
+        self.own_moved = true;
         self.mark_port(ifindex);
         Some(binding)
     }

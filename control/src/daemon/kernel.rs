@@ -1,7 +1,10 @@
 //! Following the kernel: the mirror, and what it says of taps and settings.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use ironlane_dataplane::dataplane::Dataplane;
+use ironlane_dataplane::lcore::OwnAddresses;
 use ironlane_fib::Writer;
 use ironlane_rib::{IfIndex, PortBinding};
 
@@ -18,6 +21,7 @@ pub(super) fn mirror(
     faces: &[Face],
     writer: Writer,
     changes: TapChanges,
+    dataplane: &Arc<Dataplane>,
 ) -> Result<Mirror, NetlinkError> {
     let options = MirrorOptions {
         netns: config.daemon.netns_path(),
@@ -51,10 +55,17 @@ pub(super) fn mirror(
         })
         .collect();
     let taps: Vec<_> = faces.iter().map(|face| face.tap.clone()).collect();
+    // Who stops the data plane must be the last to have it.
+    let lcores = Arc::downgrade(dataplane);
     let findings = mirror.handle().with_blocking(move |state| {
         for (ifindex, binding) in bindings {
             state.bind_port(ifindex, binding);
         }
+        state.listen_own_addresses(Box::new(move |own| {
+            if let Some(dataplane) = lcores.upgrade() {
+                dataplane.set_own_addresses(OwnAddresses::new(own));
+            }
+        }));
         crate::netlink::sysctl::Settings::default().findings(taps.iter().map(String::as_str))
     })?;
     for finding in findings {

@@ -38,4 +38,4 @@ pub use options::MirrorOptions;
 pub use ports::{PortChange, PortEvent, PortListener};
 pub(crate) use snapshot::kernel_rib_held;
 pub use snapshot::{kernel_rib, kernel_rib_in};
-pub use state::MirrorState;
+pub use state::{MirrorState, OwnListener};

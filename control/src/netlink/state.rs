@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use ironlane_fib::Writer;
+use ipnet::IpNet;
+use ironlane_fib::{PortId, Writer};
 use ironlane_rib::{Change, CommitReport, Family, IfIndex, ObjectKind, PortBinding, Rib, Rule};
 
 use super::counters::{Counters, MirrorStatus};
@@ -24,6 +25,10 @@ const BATCH: usize = 4096;
 /// Longest time for which lists are read before events are looked at again.
 const SLICE: Duration = Duration::from_millis(2);
 
+/// Is told which addresses the router has, as [`Rib::own_addresses`] does; called on the mirror's thread, and
+/// must not block.
+pub type OwnListener = Box<dyn FnMut(Vec<(Option<PortId>, IpNet)>) + Send>;
+
 /// What the mirror's thread owns. Closures given to [`MirrorHandle`](super::MirrorHandle) get it;
 /// what they change is committed after them.
 pub struct MirrorState {
@@ -37,6 +42,7 @@ pub struct MirrorState {
     counters: Counters,
     sync: Sync,
     ports: PortWatch,
+    own: Option<OwnListener>,
     refresher: Refresher,
     next_refresh: Option<Instant>,
     /// Rules that were warned of: others than the defaults, and defaults that are missing.
@@ -75,6 +81,7 @@ impl MirrorState {
             counters: Counters::new(),
             sync,
             ports: PortWatch::new(listener),
+            own: None,
             refresher,
             next_refresh,
             warned: BTreeSet::new(),
@@ -126,6 +133,20 @@ impl MirrorState {
     pub fn unbind_port(&mut self, ifindex: IfIndex) -> Option<PortBinding> {
         self.ports.unbind(ifindex);
         self.rib.unbind_port(ifindex)
+    }
+
+    /// Has `listener` hear which addresses the router has, now and whenever they change.
+    pub fn listen_own_addresses(&mut self, mut listener: OwnListener) {
+        listener(self.rib.own_addresses());
+        self.own = Some(listener);
+    }
+
+    fn tell_own_addresses(&mut self) {
+        if let Some(listener) = &mut self.own
+            && let Some(own) = self.rib.take_own_addresses()
+        {
+            listener(own);
+        }
     }
 
     /// Reads everything from the kernel again, beside the normal work.
@@ -190,6 +211,7 @@ impl MirrorState {
         if worked && !self.sync.is_active() {
             self.warn_of_rules();
         }
+        self.tell_own_addresses();
         let report = self.commit();
         if changes > 0 && !report.is_empty() && was_synchronised {
             self.counters.visible(changes, arrived.elapsed());
