@@ -8,6 +8,7 @@
 //! twice, and flows keep their order whichever lanes their packets took.
 
 mod arrival;
+mod given;
 mod packet;
 mod plain;
 
@@ -19,6 +20,7 @@ use ironlane_ipsec::SaId;
 use crate::eal::{BURST_MAX, Mbuf, MbufBatch};
 use crate::reason::{DropReason, PuntReason};
 pub use arrival::{Arrival, Origin};
+pub(crate) use given::{Given, Placed};
 pub(crate) use packet::Packet;
 pub(crate) use plain::{Plain, PlainList, Sole, Straightway};
 
@@ -128,6 +130,8 @@ pub enum Fate {
     Punt(PuntReason),
     /// Is lost.
     Drop(DropReason),
+    /// Is lost, and stays with a device that may yet write to it.
+    Lost,
 }
 
 /// Facts about a packet that later stages need. Any bit of [`Info::flags`] takes the packet off
@@ -171,6 +175,7 @@ pub struct BurstStore {
     sole: Option<Sole>,
     /// The SA that a packet came through, or is to go through.
     sas: [SaId; BURST_MAX],
+    given: Given,
 }
 
 impl Default for BurstStore {
@@ -209,6 +214,11 @@ pub trait Outlet {
     fn punt(&mut self, reason: PuntReason, mbuf: Mbuf);
     /// The packet is lost.
     fn drop(&mut self, reason: DropReason, mbuf: Mbuf);
+    /// The packet is lost, and must not be freed: a crypto device may yet write to it. An outlet without IPsec
+    /// meets none.
+    fn lost(&mut self, mbuf: Mbuf) {
+        self.drop(DropReason::IpsecDevice, mbuf);
+    }
 }
 
 impl BurstStore {
@@ -230,6 +240,7 @@ impl BurstStore {
             ports: [PortId::NONE; BURST_MAX],
             sole: None,
             sas: [SaId::from_raw(0); BURST_MAX],
+            given: Given::NOTHING,
         }
     }
 
@@ -244,6 +255,7 @@ impl BurstStore {
             ports: &mut self.ports,
             sole: &mut self.sole,
             sas: &mut self.sas,
+            given: &mut self.given,
         }
     }
 
@@ -274,7 +286,7 @@ impl BurstStore {
     pub fn settle(&mut self, outlet: &mut impl Outlet) {
         let sole = self.sole.take();
         // What the stages send has its place between the others, for the order of its flow.
-        if let Some(sole) = sole.filter(|sole| !sends_any(&self.fates, sole.left)) {
+        if let Some(sole) = sole.filter(|sole| !self.sends_any(sole.left)) {
             self.packets.take_out(sole.left, |place, mbuf| {
                 hand_out(
                     outlet,
@@ -293,17 +305,6 @@ impl BurstStore {
     }
 }
 
-/// Whether any of these places has a packet to be sent.
-fn sends_any(fates: &[Fate; BURST_MAX], mut places: u64) -> bool {
-    while places != 0 {
-        if let Fate::Send(_) = fates[places.trailing_zeros() as usize] {
-            return true;
-        }
-        places &= places - 1;
-    }
-    false
-}
-
 /// Gives a packet to where its fate says; `sa` and `info` are those of its place.
 #[inline(always)] // a call for each packet of a mixed burst is a tenth of what it costs
 fn hand_out(outlet: &mut impl Outlet, fate: Fate, sa: SaId, info: &Info, mbuf: Mbuf) {
@@ -314,6 +315,7 @@ fn hand_out(outlet: &mut impl Outlet, fate: Fate, sa: SaId, info: &Info, mbuf: M
         Fate::Gather => outlet.gather(info.l3, mbuf),
         Fate::Punt(reason) => outlet.punt(reason, mbuf),
         Fate::Drop(reason) => outlet.drop(reason, mbuf),
+        Fate::Lost => outlet.lost(mbuf),
         Fate::Undecided => {
             debug_assert!(false, "a packet left the stages without a verdict");
             outlet.drop(DropReason::EthUnknownType, mbuf);

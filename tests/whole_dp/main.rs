@@ -22,6 +22,7 @@ mod ipsec_fragments;
 mod ipsec_fragments_ah;
 mod ipsec_fragments_refused;
 mod ipsec_fuzz;
+mod ipsec_in_place;
 mod ipsec_interface;
 mod ipsec_modes;
 mod ipsec_other_sealed;

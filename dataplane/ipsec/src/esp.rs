@@ -9,7 +9,7 @@
 pub(crate) mod nonce;
 mod open;
 mod seal;
-mod trailer;
+pub(crate) mod trailer;
 
 /// SPI and sequence number.
 pub(crate) const HEADER_LEN_BYTES: usize = 8;

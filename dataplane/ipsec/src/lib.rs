@@ -54,4 +54,5 @@ pub use spec::{
     Df, Direction, Dscp, Limits, MAX_REPLAY_WINDOW, Mark, Mode, Protocol, SaSpec, UdpEncap,
 };
 pub use state::{SaState, SaStats};
+pub use usual::{OpenRun, SealRun, Text};
 pub use writer::Writer;

@@ -25,6 +25,16 @@ pub(crate) struct Outer {
 }
 
 impl Outer {
+    /// Of a tunnel, where nothing else is taken from the inner packet.
+    #[inline]
+    pub(crate) const fn of_tunnel(class: u8, df: bool) -> Self {
+        Self {
+            class,
+            hops: HOPS,
+            df,
+        }
+    }
+
     /// For an inner packet with a whole header.
     #[inline]
     pub(crate) fn of(spec: &SaSpec, packet: &[u8]) -> Self {

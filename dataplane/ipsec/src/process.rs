@@ -95,7 +95,7 @@ impl<S> Sa<S> {
             Protocol::Ah => Ok(self.payload_ah(layout, buffer)),
         };
         // Authentic, whatever is in it: the peer is where it came from.
-        self.note_peer(layout, buffer, events);
+        self.note_peer(layout.header_at as usize, buffer, events);
         let inner = inner::restore(spec, payload?, buffer)?;
         if !spec.selectors.is_empty() {
             let flow = Flow::of(&buffer[inner.range()]).ok_or(Reject::Inner)?;
@@ -203,9 +203,10 @@ impl<S> Sa<S> {
         result.inspect_err(|&reason| self.state().count_rejected(reason))
     }
 
-    /// Tells IKE, once, if a peer behind a NAT has another address or port than before.
+    /// Tells IKE, once, if a peer behind a NAT has another address or port than before. The ESP or AH header
+    /// is at `header_at`.
     #[inline]
-    fn note_peer(&self, layout: &Layout, buffer: &[u8], events: &Events) {
+    pub(crate) fn note_peer(&self, header_at: usize, buffer: &[u8], events: &Events) {
         let Some(encap) = self.spec().encap else {
             return;
         };
@@ -213,7 +214,7 @@ impl<S> Sa<S> {
             4 => IpAddr::from(*buffer[12..].first_chunk::<4>().expect("a whole header")),
             _ => IpAddr::from(*buffer[8..].first_chunk::<16>().expect("a whole header")),
         };
-        let port = get_u16(buffer, layout.header_at as usize - UDP_LEN);
+        let port = get_u16(buffer, header_at - UDP_LEN);
         if (addr, port) != (self.spec().src, encap.src_port)
             && self.state().is_news_of_peer(addr, port)
         {

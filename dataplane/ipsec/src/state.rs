@@ -134,7 +134,13 @@ impl SaState {
     /// Owner only. `now_s` is in seconds, of any clock that all lcores share.
     #[inline]
     pub fn count(&self, id: SaId, bytes: u64, now_s: u64, events: &Events) {
-        let packets = add(&self.packets, 1);
+        self.count_all(id, 1, bytes, now_s, events);
+    }
+
+    /// The same for several packets, `bytes` long together.
+    #[inline]
+    pub fn count_all(&self, id: SaId, packets: u64, bytes: u64, now_s: u64, events: &Events) {
+        let packets = add(&self.packets, packets);
         let bytes = add(&self.bytes, bytes);
         if self.last_use_s.load(Ordering::Relaxed) != now_s {
             self.last_use_s.store(now_s, Ordering::Relaxed);

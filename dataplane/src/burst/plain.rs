@@ -3,7 +3,7 @@
 use ironlane_fib::{NexthopIndex, PortId, SlotWord};
 use ironlane_ipsec::SaId;
 
-use super::Fate;
+use super::{Fate, Given};
 use crate::eal::{BURST_MAX, Mbuf};
 
 /// The plain packets of one family. What a list holds beyond its end, which is kept apart from it, is
@@ -149,4 +149,6 @@ pub(crate) struct Straightway<'s> {
     pub(crate) sole: &'s mut Option<Sole>,
     /// The SAs that packets came through; to be set where they are to be opened or sealed.
     pub(crate) sas: &'s mut [SaId; BURST_MAX],
+    /// What becomes of packets that meet SAs and policies, to be set.
+    pub(crate) given: &'s mut Given,
 }

@@ -11,6 +11,7 @@ use std::slice;
 use dpdk_sys as c;
 
 mod offload;
+mod single;
 
 pub use offload::{RxChecksum, TAG_STRIPPED};
 

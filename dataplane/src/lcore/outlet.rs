@@ -392,6 +392,12 @@ impl Outlet for LcoreOutlet {
     fn drop(&mut self, reason: DropReason, mbuf: Mbuf) {
         self.lose(self.arrival, reason, mbuf);
     }
+
+    #[cold]
+    fn lost(&mut self, _: Mbuf) {
+        let reason = DropReason::IpsecDevice;
+        self.counters.dropped(self.arrival, reason, 1);
+    }
 }
 
 /// Adds to a batch that was made to have room.

@@ -164,9 +164,7 @@ impl Lcore {
             let view = read.view(&guard, now_ns);
             self.pipeline
                 .run(store, arrival, &view, &mut self.outlet.counters);
-            self.outlet.begin(port, now_ns);
-            store.settle(&mut self.outlet);
-            self.cross_ipsec(store, &view);
+            self.settle(store, arrival, &view);
         }
         moved
     }

@@ -14,7 +14,7 @@ use super::named::Named;
 use super::policy::{find_rule, if_id_and_mark};
 use super::simd::HeaderPath;
 use super::straight::{Family, L2, V4, V6, all, member, rewrite, settle_plain, sort_plain};
-use crate::burst::{Arrival, BurstStore, Fate, Origin, PlainList};
+use crate::burst::{Arrival, BurstStore, Fate, Given, Origin, PlainList};
 use crate::eal::{BURST_MAX, Mbuf};
 
 /// Sends, opens and seals what is plain, and says which packets it left.
@@ -31,7 +31,7 @@ pub(super) fn run(
         sorted.ip6.count_ones() as usize,
     );
     let guarded = Guarded { arrival, view };
-    let mut done = Done::default();
+    let mut done = Given::NOTHING;
     if ip4 != 0 {
         let list = &mut *way.ip4;
         let fib = view.tables.ip4(view.guard, arrival.vrf);
@@ -59,15 +59,8 @@ pub(super) fn run(
             _ => Fate::Open,
         };
     }
+    *way.given = done;
     all(way.packets.len()) & !(done.sent | gone)
-}
-
-/// What became of packets: words with a bit for each place.
-#[derive(Clone, Copy, Debug, Default)]
-struct Done {
-    sent: u64,
-    opened: u64,
-    sealed: u64,
 }
 
 /// What becomes of one packet.
@@ -95,7 +88,7 @@ impl<'q> Guarded<'_, 'q> {
         list: &mut PlainList<F::Address>,
         count: usize,
         sas: &mut [SaId; BURST_MAX],
-        done: &mut Done,
+        done: &mut Given,
         ports: &mut [PortId; BURST_MAX],
     ) {
         if self.view.ipsec.has_many() {

@@ -41,6 +41,7 @@ pub(crate) use interfaces::Entrance;
 pub use interfaces::{Interface, Interfaces};
 pub use joined::JoinedGroups;
 pub use simd::HeaderPath;
+pub(crate) use simd::is_ordinary;
 
 /// The tables as a stage sees them during one burst.
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +169,7 @@ macro_rules! stages {
                 meter: &mut impl StageMeter,
             ) {
                 let count = store.packets_mut().len();
+                store.give_nothing();
                 let left = match policy::is_needed(arrival.origin, view) {
                     _ if self.stages_only => u64::MAX,
                     true => guarded::run(self.headers, store, arrival, view),

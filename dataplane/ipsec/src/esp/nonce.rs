@@ -15,7 +15,7 @@ const BLOCK: usize = 16;
 /// What to write where the IV goes in a packet to seal; the first
 /// [`Cipher::iv_len_bytes`] of it.
 #[inline]
-pub(super) fn iv_to_seal(spi: u32, seq: u64) -> [u8; BLOCK] {
+pub(crate) fn iv_to_seal(spi: u32, seq: u64) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     block[..8].copy_from_slice(&seq.to_be_bytes());
     block[8..12].copy_from_slice(&spi.to_be_bytes());
@@ -46,7 +46,7 @@ pub(crate) fn nonce(cipher: Cipher, salt: [u8; 4], iv: &[u8]) -> [u8; BLOCK] {
 /// Additional data of GCM and ChaCha20-Poly1305, and how long it is (RFC 4106 section 5,
 /// RFC 7634 2.1): the ESP header, with all 64 bits of an extended sequence number.
 #[inline]
-pub(super) fn aad(spi: u32, seq: u64, esn: bool) -> ([u8; 12], u8) {
+pub(crate) fn aad(spi: u32, seq: u64, esn: bool) -> ([u8; 12], u8) {
     let mut aad = [0; 12];
     aad[..4].copy_from_slice(&spi.to_be_bytes());
     if esn {

@@ -11,7 +11,7 @@ const DUMMY: u8 = 59;
 /// # Errors
 /// [`Reject::Padding`] if it is longer than the payload, or not 1, 2, 3 and so on; [`Reject::Dummy`].
 #[inline]
-pub(super) fn read(payload: &[u8]) -> Result<(usize, u8), Reject> {
+pub(crate) fn read(payload: &[u8]) -> Result<(usize, u8), Reject> {
     let &[.., pad_len, next] = payload else {
         return Err(Reject::Padding);
     };

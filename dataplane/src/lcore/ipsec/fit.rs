@@ -102,7 +102,7 @@ pub(super) struct Way {
 impl Lcore {
     /// The largest packet that the way to the other end of an SA takes: the first link, and the path behind it as
     /// far as it is known.
-    fn mtu_to(&self, sa: &Sa<Session>, view: &TablesView<'_>) -> usize {
+    pub(super) fn mtu_to(&self, sa: &Sa<Session>, view: &TablesView<'_>) -> usize {
         let (tables, guard, vrf) = (view.tables, view.guard, sa.spec().vrf);
         let nexthop = match sa.spec().dst {
             IpAddr::V4(dst) => tables.ip4(guard, vrf).lookup(guard, dst.to_bits()),

@@ -15,6 +15,7 @@
 mod answer;
 mod fit;
 mod gather;
+mod in_place;
 mod inject;
 mod lists;
 mod open;
@@ -92,12 +93,12 @@ impl Lcore {
     #[inline]
     pub(crate) fn cross_ipsec(&mut self, store: &mut BurstStore, view: &TablesView<'_>) {
         if !self.outlet.ipsec.is_empty() {
-            self.cross(store, view);
+            self.cross(store, ROUNDS, view);
         }
     }
 
-    fn cross(&mut self, store: &mut BurstStore, view: &TablesView<'_>) {
-        for _ in 0..ROUNDS {
+    fn cross(&mut self, store: &mut BurstStore, rounds: usize, view: &TablesView<'_>) {
+        for _ in 0..rounds {
             if self.outlet.ipsec.is_empty() {
                 return;
             }
@@ -211,6 +212,7 @@ impl Lcore {
                 };
                 let counters = &mut self.outlet.counters;
                 self.pipeline.run(store, arrival, view, counters);
+                self.seal_in_place(store, view);
                 self.outlet.begin(port, view.now_ns);
                 store.settle(&mut self.outlet);
             }

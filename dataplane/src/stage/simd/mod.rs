@@ -12,6 +12,8 @@ use crate::burst::Straightway;
 mod avx512;
 mod plain;
 
+pub(crate) use plain::is_ordinary;
+
 /// Which instructions the straight path checks headers with. What becomes of a packet is the same.
 ///
 /// ```

@@ -1,5 +1,7 @@
 //! What every CPU of the architecture can: one packet after the other. The reference of the other paths.
 
+use std::net::IpAddr;
+
 use ironlane_packet::eth::Mac;
 
 use super::super::straight::{HEADS, L2};
@@ -107,6 +109,14 @@ const fn is_right(front: u64, back: u64, dst: u32) -> bool {
 fn is_ordinary4(address: u32) -> bool {
     NETS[usize::from(address as u8)] == Net::Ordinary
         || address as u8 == 169 && address & 0xffff != LINK_LOCAL
+}
+
+/// Whether a packet with this source or destination may be plain.
+pub(crate) fn is_ordinary(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_ordinary4(u32::from_le_bytes(address.octets())),
+        IpAddr::V6(address) => is_ordinary6((address.to_bits() >> 64) as u64),
+    }
 }
 
 /// 169.254, the first byte the lowest.

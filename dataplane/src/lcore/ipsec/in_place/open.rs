@@ -1,0 +1,190 @@
+//! Packets that arrived protected, where they lie.
+
+use ironlane_ipsec::{OpenRun, Reject, SaId};
+use ironlane_packet::eth::Mac;
+use ironlane_packet::proto::ip;
+
+use super::super::{L2, reason, write_ethernet};
+use super::Uncounted;
+use crate::burst::{Arrival, BurstStore, Fate, Placed};
+use crate::eal::crypto::{Job, Jobs, Outcome, Part, Session};
+use crate::eal::{BURST_MAX, Mbuf};
+use crate::lcore::poll::Lcore;
+use crate::reason::{DropReason, StageId};
+use crate::stage::{Entrance, StageMeter, TablesView};
+
+/// What is to be remembered of a packet while the engine has it.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    seq: u64,
+    /// Where in the IP packet the text is.
+    text: (u16, u16),
+    place: u8,
+    /// Which of the runs.
+    run: u8,
+}
+
+impl Lcore {
+    /// Opens packets of the straight path that nothing stands in the way of. The places where an inner packet lies then,
+    /// behind an Ethernet header for the port that it came by; the fates of others say what became of them.
+    pub(super) fn open_in_place(
+        &mut self,
+        store: &mut BurstStore,
+        arrival: Arrival,
+        view: &TablesView<'_>,
+    ) -> u64 {
+        let wanted = store.to_open();
+        let Some(engine) = self.crypto.engine.as_ref().filter(|_| wanted != 0) else {
+            return 0;
+        };
+        let mut jobs = Jobs::new(engine);
+        let Placed {
+            packets,
+            sas,
+            fates,
+            ..
+        } = store.placed();
+        if view.ipsec.has_many() {
+            view.ipsec.warm_sas(view.guard, &sas[..packets.len()]);
+        }
+        let mut befores = [Before::default(); BURST_MAX];
+        let mut runs: [Option<OpenRun<'_, Session>>; BURST_MAX] = [const { None }; BURST_MAX];
+        let (mut last, mut begun) = (None, 0);
+        for (place, mbuf) in packets.iter_mut().enumerate() {
+            if wanted >> place & 1 == 0 {
+                continue;
+            }
+            if last != Some(sas[place]) {
+                let Some(run) = self.open_run(sas[place], view) else {
+                    break;
+                };
+                last = Some(sas[place]);
+                runs[begun] = Some(run);
+                begun += 1;
+            }
+            let Some(run) = &runs[begun - 1] else {
+                break;
+            };
+            let Some((text, seq)) = lay_out(run, mbuf) else {
+                break;
+            };
+            let at = text.at + L2 as u16;
+            let job = Job {
+                cipher: Part::new(at, text.len),
+                auth: Part::default(),
+                icv_at: at + text.len,
+                nonce: text.nonce,
+                aad: text.aad,
+            };
+            befores[jobs.len()] = Before {
+                seq,
+                text: (text.at, text.len),
+                place: place as u8,
+                run: begun as u8 - 1,
+            };
+            if jobs.push(run.sa().session(), mbuf, &job).is_err() {
+                // As it came: one by one it is refused.
+                break;
+            }
+        }
+        let count = jobs.len();
+        if count == 0 {
+            return 0;
+        }
+        if let Some(engine) = &mut self.crypto.engine {
+            engine.process(&mut jobs);
+        }
+        let mut outcomes = [Outcome::Failed; BURST_MAX];
+        for (to, outcome) in outcomes.iter_mut().zip(jobs.outcomes()) {
+            *to = outcome;
+        }
+        let (mut opened, mut at, mut sum) = (0, 0, Uncounted::default());
+        let count_run = |run: usize, sum: &mut Uncounted| {
+            if let Some(Some(run)) = runs.get(run) {
+                let Uncounted { packets, bytes } = std::mem::take(sum);
+                run.count(packets, bytes, view.now_s(), view.ipsec.events());
+            }
+        };
+        for (outcome, before) in outcomes[..count].iter().zip(&befores) {
+            let run = usize::from(before.run);
+            if run != at {
+                count_run(at, &mut sum);
+                at = run;
+            }
+            let place = usize::from(before.place) % BURST_MAX;
+            let (Some(Some(run)), Some(mbuf)) = (runs.get(run), packets.get_mut(place)) else {
+                break;
+            };
+            let refused = match outcome {
+                Outcome::Done => match take_out(run, before, mbuf, arrival.mac, view) {
+                    Ok(len) => {
+                        opened |= 1 << place;
+                        sum.add(len);
+                        continue;
+                    }
+                    Err(reject) => reason(reject),
+                },
+                Outcome::BadIcv => {
+                    run.sa().reject(Reject::Integrity);
+                    reason(Reject::Integrity)
+                }
+                Outcome::Failed => DropReason::IpsecDevice,
+                Outcome::Lost => {
+                    fates[place] = Fate::Lost;
+                    continue;
+                }
+            };
+            fates[place] = Fate::Drop(refused);
+        }
+        count_run(at, &mut sum);
+        self.outlet.counters.lap(StageId::Ipsec, count as u64);
+        opened
+    }
+
+    /// To open packets of this SA in a row; `None` where one by one is to be looked at them.
+    #[inline(never)]
+    fn open_run<'v>(&self, id: SaId, view: &TablesView<'v>) -> Option<OpenRun<'v, Session>> {
+        let sa = view.ipsec.sa(view.guard, id)?;
+        let owner = sa.state().owner_or(self.index as u32); // at most 128
+        let is_plain =
+            owner as usize == self.index && view.interfaces.of_sa(sa.spec()) == Entrance::Wire;
+        is_plain.then(|| sa.open_run()).flatten()
+    }
+}
+
+/// Lays a packet out for the engine: a header without options, which the straight path has seen.
+#[inline]
+fn lay_out(run: &OpenRun<'_, Session>, mbuf: &Mbuf) -> Option<(ironlane_ipsec::Text, u64)> {
+    let packet = mbuf.data().get(L2..)?;
+    let (ip_len, protocol) = match packet.first()? >> 4 {
+        4 => (20, *packet.get(9)?),
+        _ => (40, *packet.get(6)?),
+    };
+    run.open(packet, ip_len, protocol == ip::UDP)
+}
+
+/// Makes a frame for `own` of what was inside, and says how long that is.
+#[inline]
+fn take_out(
+    run: &OpenRun<'_, Session>,
+    before: &Before,
+    mbuf: &mut Mbuf,
+    own: Mac,
+    view: &TablesView<'_>,
+) -> Result<u64, Reject> {
+    let frame = mbuf.data_mut();
+    let src = Mac(*frame[6..].first_chunk().unwrap_or(&[2, 0, 0, 0, 0, 0]));
+    let events = view.ipsec.events();
+    let inner = run.opened(&mut frame[L2..], before.text, before.seq, events)?;
+    // The Ethernet header goes right before the inner packet, over what was there.
+    mbuf.narrow_single(inner.at, L2 + inner.len);
+    // What the device found out was about the outer headers.
+    mbuf.set_ol_flags(0);
+    match write_ethernet(mbuf, own, src) {
+        true => Ok(inner.len as u64),
+        false => {
+            run.sa().reject(Reject::Inner);
+            Err(Reject::Inner)
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Packets to be protected, where they lie.
+
+use std::net::IpAddr;
+
+use ironlane_fib::PortId;
+use ironlane_ipsec::{SaId, SealRun};
+use ironlane_packet::eth::EtherType;
+
+use super::super::L2;
+use super::Uncounted;
+use crate::burst::{BurstStore, Fate, Placed};
+use crate::eal::BURST_MAX;
+use crate::eal::crypto::{Job, Jobs, Outcome, Part, Session};
+use crate::lcore::poll::Lcore;
+use crate::reason::{DropReason, StageId};
+use crate::stage::{Entrance, StageMeter, TablesView, is_ordinary};
+
+/// What packets of an SA in a row have in common.
+struct Run<'v> {
+    seal: SealRun<'v, Session>,
+    /// The Ethernet header of what leaves.
+    ethernet: [u8; L2],
+    port: PortId,
+    /// The longest packet that leaves whole.
+    longest: usize,
+}
+
+/// What is to be remembered of a packet while the engine has it.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    place: u8,
+    /// Which of the runs.
+    run: u8,
+    /// Its length before.
+    len: u16,
+}
+
+impl Lcore {
+    /// Seals packets of the straight path that nothing stands in the way of; they then leave.
+    pub(in super::super) fn seal_in_place(
+        &mut self,
+        store: &mut BurstStore,
+        view: &TablesView<'_>,
+    ) {
+        let wanted = store.to_seal();
+        let Some(engine) = self.crypto.engine.as_ref().filter(|_| wanted != 0) else {
+            return;
+        };
+        let mut jobs = Jobs::new(engine);
+        let Placed {
+            packets,
+            sas,
+            fates,
+            ports,
+        } = store.placed();
+        if view.ipsec.has_many() {
+            view.ipsec.warm_sas(view.guard, &sas[..packets.len()]);
+        }
+        let mut befores = [Before::default(); BURST_MAX];
+        let mut runs: [Option<Run<'_>>; BURST_MAX] = [const { None }; BURST_MAX];
+        let (mut last, mut begun) = (None, 0);
+        for (place, mbuf) in packets.iter_mut().enumerate() {
+            if wanted >> place & 1 == 0 {
+                continue;
+            }
+            if last != Some(sas[place]) {
+                let Some(run) = self.seal_run(sas[place], view) else {
+                    break;
+                };
+                last = Some(sas[place]);
+                runs[begun] = Some(run);
+                begun += 1;
+            }
+            let Some(run) = &runs[begun - 1] else {
+                break;
+            };
+            let len = mbuf.data_len() - L2;
+            let (head, tail) = (run.seal.head_len(), run.seal.tail_len(len));
+            if head + len + tail > run.longest {
+                break;
+            }
+            let Some(frame) = mbuf.grow_single(head, tail) else {
+                break;
+            };
+            let (ethernet, wire) = frame.split_at_mut(L2);
+            let Some(text) = run.seal.seal(wire, len) else {
+                mbuf.narrow_single(head, L2 + len);
+                break;
+            };
+            ethernet.copy_from_slice(&run.ethernet);
+            // What the device found out was about the headers inside.
+            mbuf.set_ol_flags(0);
+            let at = text.at + L2 as u16;
+            let job = Job {
+                cipher: Part::new(at, text.len),
+                auth: Part::default(),
+                icv_at: at + text.len,
+                nonce: text.nonce,
+                aad: text.aad,
+            };
+            let before = &mut befores[jobs.len()];
+            *before = Before {
+                place: place as u8,
+                run: begun as u8 - 1,
+                len: len as u16,
+            };
+            ports[place] = run.port;
+            if jobs.push(run.seal.sa().session(), mbuf, &job).is_err() {
+                // It has its number, so it cannot be sealed once more.
+                fates[place] = Fate::Drop(DropReason::IpsecDevice);
+            }
+        }
+        if jobs.is_empty() {
+            return;
+        }
+        if let Some(engine) = &mut self.crypto.engine {
+            engine.process(&mut jobs);
+        }
+        let count = jobs.len();
+        let (mut done, mut at, mut sum) = (0, 0, Uncounted::default());
+        let count_run = |run: usize, sum: &mut Uncounted| {
+            if let Some(Some(run)) = runs.get(run) {
+                let Uncounted { packets, bytes } = std::mem::take(sum);
+                run.seal
+                    .count(packets, bytes, view.now_s(), view.ipsec.events());
+            }
+        };
+        for (outcome, before) in jobs.outcomes().zip(&befores) {
+            let run = usize::from(before.run);
+            if run != at {
+                count_run(at, &mut sum);
+                at = run;
+            }
+            let place = usize::from(before.place) % BURST_MAX;
+            match outcome {
+                Outcome::Done => {
+                    done |= 1 << place;
+                    sum.add(before.len.into());
+                }
+                Outcome::BadIcv | Outcome::Failed => {
+                    fates[place] = Fate::Drop(DropReason::IpsecDevice);
+                }
+                Outcome::Lost => fates[place] = Fate::Lost,
+            }
+        }
+        count_run(at, &mut sum);
+        store.note_sealed(done);
+        self.outlet.counters.lap(StageId::Ipsec, count as u64);
+    }
+
+    /// What packets of this SA in a row have in common; `None` where one by one is to be looked at them.
+    #[inline(never)]
+    fn seal_run<'v>(&self, id: SaId, view: &TablesView<'v>) -> Option<Run<'v>> {
+        let (tables, guard) = (view.tables, view.guard);
+        let sa = view.ipsec.sa(guard, id)?;
+        let owner = sa.state().owner_or(self.index as u32); // at most 128
+        let (seal, spec) = (sa.seal_run()?, sa.spec());
+        let is_plain = owner as usize == self.index
+            && view.interfaces.of_sa(spec) == Entrance::Wire
+            && is_ordinary(spec.src)
+            && is_ordinary(spec.dst);
+        if !is_plain {
+            return None;
+        }
+        let (nexthop, ethertype) = match spec.dst {
+            IpAddr::V4(dst) => {
+                let fib = tables.ip4(guard, spec.vrf);
+                (fib.lookup(guard, dst.to_bits()), EtherType::IP4)
+            }
+            IpAddr::V6(dst) => {
+                let fib = tables.ip6(guard, spec.vrf);
+                (fib.lookup(guard, dst.to_bits()), EtherType::IP6)
+            }
+        };
+        let nexthops = tables.nexthops().of_burst(guard);
+        let slot = nexthops.word(nexthop);
+        if !slot.is_adjacency() {
+            return None;
+        }
+        let egress = nexthops.egress(slot);
+        // What is not forwarded to takes no packet, however short.
+        let longest = self.mtu_to(sa, view).min(egress.forwards_up_to().into());
+        if longest == 0 {
+            return None;
+        }
+        if !slot.is_used() {
+            nexthops.mark_used(nexthop);
+        }
+        let (first, last) = slot.addresses(egress);
+        let mut ethernet = [0; L2];
+        ethernet[..8].copy_from_slice(&first);
+        ethernet[8..12].copy_from_slice(&last);
+        ethernet[12..].copy_from_slice(&ethertype.0.to_be_bytes());
+        Some(Run {
+            seal,
+            ethernet,
+            port: egress.port(),
+            longest,
+        })
+    }
+}
