@@ -51,8 +51,6 @@ class Row:
     beside: tuple = ()
     # A context (contextlib) of the run and the row, around all that is sent.
     within: typing.Optional[typing.Callable] = None
-    # Lines of libreswan's connection beside the usual.
-    libreswan: dict = dataclasses.field(default_factory=dict)
     # What is done besides (a function of the run and the row); what it returns becomes part of the note.
     extra: typing.Optional[typing.Callable] = None
 

@@ -13,19 +13,25 @@ NUMBER = {"a": 1, "b": 2}
 TUNNEL = {"a": {4: "10.255.0.1", 6: "2001:db8:255::1"}, "b": {4: "10.255.0.2", 6: "2001:db8:255::2"}}
 # Comes and goes behind Linux.
 MORE = "10.5.0.0/24"
-DAEMONS = {"OSPF": ("ospfd", "ospf6d"), "BGP": ("bgpd",)}
 
 
 def ospf(end):
-    """The tunnel and what is behind the end, in area 0."""
-    router = f" router-id 10.255.0.{NUMBER[end]}\n"
-    # A machine that others use may be silent for long.
-    timers = "network point-to-point\n{0} hello-interval 2\n{0} dead-interval 120\n"
-    for daemon, ip in (("ospfd", " ip ospf"), ("ospf6d", " ipv6 ospf6")):
-        word = ip.split()[-1]
-        yield daemon, (f"router {word}\n{f' {word}' if word == 'ospf6' else ' ospf'}{router}exit\n"
-                       f"interface ipsec0\n{ip} area 0\n{ip} {timers.format(ip)}exit\n"
-                       f"interface {LAN[end]}\n{ip} area 0\n{ip} passive\nexit\n")
+    """The tunnel and what is behind the end, in area 0. A machine that others use may be silent for long."""
+    for daemon, name, ip in (("ospfd", "ospf", "ip ospf"), ("ospf6d", "ospf6", "ipv6 ospf6")):
+        yield daemon, f"""router {name}
+ {name} router-id 10.255.0.{NUMBER[end]}
+exit
+interface ipsec0
+ {ip} area 0
+ {ip} network point-to-point
+ {ip} hello-interval 2
+ {ip} dead-interval 120
+exit
+interface {LAN[end]}
+ {ip} area 0
+ {ip} passive
+exit
+"""
 
 
 def bgp(end):
