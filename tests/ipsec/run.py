@@ -2,7 +2,8 @@
 """Boots the emulated machine, runs the matrix, writes the table; linux.sh sets up what it needs.
 
 usage: run.py [PATTERN...]     only rows whose name all patterns match; then the table is not written, unless
-                               KEEP=1 puts them into what the last run of the others found
+                               KEEP=1 puts them into what the last run of the others found, and
+                               REPEAT=N carries each out N times
 """
 
 import os
@@ -74,6 +75,8 @@ def main(patterns):
     rows = [row for row in matrix.ROWS if all(re.search(pattern, row.name) for pattern in patterns)]
     if not rows:
         sys.exit(f"no row is like {' and '.join(patterns)}")
+    if patterns:
+        rows *= int(os.environ.get("REPEAT", "1"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     clock.watch(os.environ["IRONLANE_PID"])
     wan = Wan(f"{PREFIX}wan", "eth0")
