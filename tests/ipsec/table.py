@@ -26,12 +26,15 @@ A row passes if
   transport mode and BEET nothing is fragmented, and AH behind IPv6 starts at 64 bytes, for the sake of QEMU's NIC;
 - both ends counted the same packets for both SAs, and neither an error (`ip -s xfrm state`, `/proc/net/xfrm_stat`,
   `ironlane ipsec sa show`);
-- the wire carried nothing but ESP or AH (in UDP where that was asked for), IKE, ARP and neighbour discovery;
+- the wire carried nothing but ESP or AH (in UDP or in fragments where that was asked for), IKE, ARP and neighbour
+  discovery;
 - after the end no SA is left.
 
 A flow that loses a datagram fails its row, which then tells what either end, its NICs, queues and sockets counted as
-lost, and how many packets passed each place. Exceptions: a rekey by IKEv1 may lose packets that were counted as having
-no SA, since they overtake the message that lets the responder install; rows of replays count those.
+lost, and how many packets passed each place. Exceptions are packets that were counted as having no SA, since they
+overtake the message by which alone the other end can install: of quick mode in rekeys by IKEv1, and with libreswan the
+answer to a rekey by Ironlane's end; where that accounts for all that was lost the row passes. Rows of replays count
+what they are about.
 
 Who initiates alternates from column to column, so both ends propose each algorithm, and both choose it.
 """
