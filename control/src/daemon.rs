@@ -34,7 +34,7 @@ use crate::api::{Parts, ServeError, Service, Socket, serve};
 use crate::config::{Config, machine};
 use crate::exception::{ExceptionError, ExceptionThread, LinkError, LinkFollower};
 use crate::ipsec::vici::Vici;
-use crate::ipsec::{Ipsec, IpsecError};
+use crate::ipsec::{Ipsec, IpsecError, too_big};
 use crate::log::LogControl;
 use crate::netlink::{Mirror, NetlinkError};
 
@@ -262,7 +262,8 @@ impl Running {
         let links: Vec<_> = taps.iter().map(|tap| tap.tap.link().clone()).collect();
         // A data plane that has just started has its channel.
         let channel = channel.ok_or(DataplaneError::NoLcores)?;
-        let exception = ExceptionThread::start(channel, taps)?;
+        let (ear, heard) = too_big::ear();
+        let exception = ExceptionThread::start(channel, taps, Some(Box::new(ear)))?;
         let followed = faces::followed(&dataplane, links, &exception.handle());
         let follower = LinkFollower::start(&faces::namespace(&config), followed)?;
         // Before there is any route to forward by: policies should come first.
@@ -271,6 +272,7 @@ impl Running {
             &faces,
             lanes.ipsec.as_ref(),
             &dataplane,
+            heard,
             runtime.handle(),
         )?;
         let mirror = kernel::mirror(&config, &faces, writer, follower.changes(), &dataplane)?;

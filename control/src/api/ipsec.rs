@@ -123,6 +123,7 @@ fn policy(view: &PolicyView) -> proto::IpsecPolicy {
         reqid: of.reqid,
         mode: where_protected(mode_word(of.mode)).into(),
         protocol: where_protected(protocol_word(of.protocol)).into(),
+        path_mtu: view.path_mtu.map(u32::from),
         sa: view.sa.map(|id| id.to_string()).unwrap_or_default(),
         if_id: key.if_id,
         mark: key.mark.value,

@@ -51,7 +51,8 @@ enum SaVerb {
         ironlane ipsec sa show\n  \
         ironlane ipsec sa show --reqid 7\n  \
         ironlane ipsec sa show --json\n\n\
-        REKEY and DELETE say in how many seconds; what is past has a minus. CONNECTION, CHILD and PEER are\n\
+        REKEY and DELETE say in how many seconds; what is past has a minus. PATH_MTU is what a router on the way\n\
+        to the peer said it takes. CONNECTION, CHILD and PEER are\n\
         charon's: they need vici in [ipsec].")]
     Show {
         /// Only SAs of this request id
@@ -121,6 +122,7 @@ async fn show_sas(reqid: Option<u32>, options: Output, mut client: Client) -> Re
                 ">DELETE",
                 ">IDLE",
                 "CONNECTION",
+                ">PATH_MTU",
                 "CHILD",
                 "PEER",
             ];
@@ -186,7 +188,7 @@ fn interface(if_id: u32) -> String {
     }
 }
 
-fn sa_row(sa: &IpsecSa) -> [String; 18] {
+fn sa_row(sa: &IpsecSa) -> [String; 19] {
     let end = |addr: &str, port: u32| match port {
         0 => addr.to_owned(),
         port if addr.contains(':') => format!("[{addr}]:{port}"),
@@ -220,6 +222,8 @@ fn sa_row(sa: &IpsecSa) -> [String; 18] {
             .map(|drop| drop.packets)
             .sum::<u64>()
             .to_string(),
+        sa.path_mtu
+            .map_or_else(|| "-".into(), |mtu| mtu.to_string()),
         seconds(sa.rekey_in_s),
         seconds(sa.delete_in_s),
         seconds(sa.idle_s),
@@ -269,7 +273,7 @@ mod tests {
             (row[3].as_str(), row[6].as_str()),
             ("198.51.100.1", "aes-gcm-16 128")
         );
-        assert_eq!((row[12].as_str(), row[13].as_str()), ("-3 s", "-"));
+        assert_eq!((row[13].as_str(), row[14].as_str()), ("-3 s", "-"));
         (sa.udp_source_port, sa.udp_destination_port) = (1027, 4500);
         let row = sa_row(&sa);
         assert_eq!(

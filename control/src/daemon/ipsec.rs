@@ -1,5 +1,6 @@
 //! IPsec, where it is configured: what encrypts, and the control side.
 
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use ironlane_dataplane::dataplane::Dataplane;
 use ironlane_dataplane::eal::Eal;
 use ironlane_dataplane::eal::crypto::{CryptoDevice, CryptoError};
 use ironlane_dataplane::ipsec::{FragmentLimits, Ipsec as Tables, IpsecSetup};
+use ironlane_dataplane::lcore::PathMtus;
 use ironlane_rcu::Domain;
 use tokio::runtime::Handle;
 
@@ -14,9 +16,9 @@ use super::Face;
 use crate::api::Socket;
 use crate::config::{self, Config};
 use crate::ipsec::charon::Shared;
-use crate::ipsec::model::{self, InterfaceName, Model};
+use crate::ipsec::model::{self, InterfaceName, Model, TooBig};
 use crate::ipsec::xfrm::XfrmOptions;
-use crate::ipsec::{Ipsec, IpsecError, boot_number};
+use crate::ipsec::{Ipsec, IpsecError, PathEars, boot_number};
 
 /// What the data plane is to be started with, if anybody may install SAs.
 pub(super) fn setup(
@@ -52,6 +54,7 @@ pub(super) fn start(
     faces: &[Face],
     setup: Option<&IpsecSetup>,
     dataplane: &Arc<Dataplane>,
+    heard: Receiver<TooBig>,
     runtime: &Handle,
 ) -> Result<Option<Ipsec>, IpsecError> {
     let Some(setup) = setup else {
@@ -60,6 +63,15 @@ pub(super) fn start(
     // Who stops the data plane must be the last to have it.
     let clock: Weak<Dataplane> = Arc::downgrade(dataplane);
     let now_s = move || clock.upgrade().map_or(0, |dataplane| dataplane.now_s());
+    let lcores = Arc::downgrade(dataplane);
+    let paths = PathEars {
+        heard,
+        tell: Box::new(move |paths| {
+            if let Some(dataplane) = lcores.upgrade() {
+                dataplane.set_path_mtus(PathMtus::new(paths));
+            }
+        }),
+    };
     let tables = model::Tables::new(setup.writer(), now_s);
     let mut model = Model::new(Box::new(tables));
     let interfaces = config.ipsec_interfaces.iter().map(|one| InterfaceName {
@@ -75,7 +87,8 @@ pub(super) fn start(
         let (wait_s, tables) = (config.ipsec.wait_for_charon_s, Arc::downgrade(&setup.ipsec));
         runtime.spawn(give_up_waiting(wait_s, tables));
     }
-    Ok(Some(Ipsec::start(runtime, shared, socket, xfrm)?))
+    let ipsec = Ipsec::start(runtime, shared, socket, xfrm, Some(paths))?;
+    Ok(Some(ipsec))
 }
 
 fn xfrm_options(config: &Config, faces: &[Face]) -> XfrmOptions {

@@ -8,6 +8,7 @@
 mod counters;
 mod credits;
 mod follow;
+mod frames;
 mod groups;
 mod links;
 mod netns;
@@ -21,4 +22,4 @@ pub use groups::GroupLists;
 pub use links::{LinkError, LinkView, Links};
 pub use netns::{Namespace, NamespaceError};
 pub use tap::{Tap, TapError, TapSpec};
-pub use thread::{ExceptionError, ExceptionHandle, ExceptionThread, PortTap};
+pub use thread::{ExceptionError, ExceptionHandle, ExceptionThread, IcmpEar, PortTap};

@@ -38,13 +38,14 @@ use std::time::{Duration, Instant};
 
 use ironlane_dataplane::eal::{BURST_MAX, Mbuf, MbufBatch};
 use ironlane_dataplane::lcore::{ExceptionChannel, Waker};
-use ironlane_dataplane::reason::PuntPriority;
+use ironlane_dataplane::reason::{PuntPriority, PuntReason};
 use ironlane_fib::PortId;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use super::counters::{ExceptionCounters, InjectDrop, TapDrop};
 use super::credits::Credits;
+use super::frames::{frame, is_tagged};
 use super::tap::Tap;
 
 /// Frames that one round reads from one tap at most.
@@ -73,6 +74,9 @@ pub struct PortTap {
     pub tap: Tap,
 }
 
+/// Hears each frame of ICMP that goes to a tap; called on the exception thread, and must not block.
+pub type IcmpEar = Box<dyn FnMut(&[u8]) + Send>;
+
 /// What other threads share with the exception thread.
 #[derive(Debug)]
 struct Shared {
@@ -99,8 +103,12 @@ pub struct ExceptionError {
 }
 
 impl ExceptionThread {
-    /// Starts the thread between `channel` and `taps`.
-    pub fn start(channel: ExceptionChannel, taps: Vec<PortTap>) -> Result<Self, ExceptionError> {
+    /// Starts the thread between `channel` and `taps`; `icmp` hears what passes.
+    pub fn start(
+        channel: ExceptionChannel,
+        taps: Vec<PortTap>,
+        icmp: Option<IcmpEar>,
+    ) -> Result<Self, ExceptionError> {
         let failed = |what| move |source| ExceptionError { what, source };
         let ports = taps
             .iter()
@@ -137,6 +145,7 @@ impl ExceptionThread {
             events: Events::with_capacity(taps.len() + 1),
             channel,
             joined: Vec::new(),
+            icmp,
             taps: taps
                 .into_iter()
                 .map(|tap| TapState {
@@ -231,6 +240,7 @@ struct Worker {
     channel: ExceptionChannel,
     /// Where frames of several segments are joined.
     joined: Vec<u8>,
+    icmp: Option<IcmpEar>,
     taps: Vec<TapState>,
     by_port: Box<[Option<usize>]>,
     next_tap: usize,
@@ -314,7 +324,13 @@ impl Worker {
                 counters.dropped(TapDrop::TapMissing);
                 continue;
             };
-            match state.tap.tap.send(frame(mbuf, &mut self.joined)) {
+            let frame = frame(mbuf, &mut self.joined);
+            if let Some(ear) = &mut self.icmp
+                && mbuf.user() == PuntReason::Icmp.index() as u32
+            {
+                ear(frame);
+            }
+            match state.tap.tap.send(frame) {
                 Ok(()) => counters.delivered(priority, mbuf.pkt_len()),
                 Err(e) => counters.dropped(state.refusal(&e)),
             }
@@ -419,21 +435,6 @@ impl TapState {
             tracing::warn!("tap {}: {what}", self.tap.tap.name());
         }
     }
-}
-
-/// The bytes of the whole frame: where they lie, or joined if they lie in several segments.
-fn frame<'a>(mbuf: &'a Mbuf, joined: &'a mut Vec<u8>) -> &'a [u8] {
-    if mbuf.nb_segs() == 1 {
-        return mbuf.data();
-    }
-    joined.resize(mbuf.pkt_len(), 0);
-    let len = mbuf.copy_to(0, joined);
-    &joined[..len]
-}
-
-/// Whether the frame carries a VLAN tag.
-fn is_tagged(frame: &[u8]) -> bool {
-    matches!(frame[12..14], [0x81, 0x00] | [0x88, 0xa8])
 }
 
 #[cfg(test)]

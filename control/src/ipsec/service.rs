@@ -1,5 +1,7 @@
 //! The running parts: the model's clock, the server of charon, the mirror of XFRM.
 
+use std::net::IpAddr;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::UnixListener;
@@ -7,12 +9,40 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::charon::{CharonServer, Shared};
+use super::model::TooBig;
 use super::xfrm::{XfrmError, XfrmMirror, XfrmOptions};
 use crate::api::{ServeError, Socket};
 
 /// How often lcores' events and lifetimes are looked at. Lifetimes are of seconds, and a packet that
 /// found no SA has an exchange of IKE ahead of it.
 const TICK: Duration = Duration::from_millis(50);
+
+/// Errors about paths that are judged in a tick.
+const ERRORS: usize = 64;
+
+/// Is told of all peers whose paths take less than the first link, with the bytes. It must not block.
+pub type PathListener = Box<dyn FnMut(Vec<(IpAddr, u16)>) + Send>;
+
+/// What is heard of paths to peers, and who is to know what comes of it.
+pub struct PathEars {
+    /// What routers say.
+    pub heard: Receiver<TooBig>,
+    /// Whom what comes of it concerns.
+    pub tell: PathListener,
+}
+
+impl PathEars {
+    fn turn(&mut self, shared: &Shared) {
+        let heard = self.heard.try_iter().take(ERRORS);
+        let paths = shared.with(|model| {
+            heard.for_each(|too_big| model.too_big(&too_big, Instant::now()));
+            model.take_paths()
+        });
+        if let Some(paths) = paths {
+            (self.tell)(paths);
+        }
+    }
+}
 
 /// Why it does not start.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +70,7 @@ pub struct Ipsec {
 
 impl Ipsec {
     /// Serves `shared` to charon on `socket`, on threads of `runtime`, and has it follow the kernel as `xfrm`
-    /// says. Where either is missing nobody comes that way.
+    /// says. Where either is missing nobody comes that way. What `paths` hears of paths to peers counts.
     ///
     /// # Errors
     /// If the socket cannot be listened on, or the kernel has no XFRM.
@@ -49,6 +79,7 @@ impl Ipsec {
         shared: Shared,
         mut socket: Option<Socket>,
         xfrm: Option<XfrmOptions>,
+        mut paths: Option<PathEars>,
     ) -> Result<Self, IpsecError> {
         let _entered = runtime.enter();
         let xfrm = xfrm
@@ -72,6 +103,9 @@ impl Ipsec {
             loop {
                 ticks.tick().await;
                 ticking.with(|model| model.tick(Instant::now()));
+                if let Some(paths) = &mut paths {
+                    paths.turn(&ticking);
+                }
             }
         };
         Ok(Self {

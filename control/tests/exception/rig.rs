@@ -81,6 +81,7 @@ impl Rig {
                 mtu: MTU,
                 tap,
             }],
+            None,
         )
         .unwrap();
         let stats = thread.handle();

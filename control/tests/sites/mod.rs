@@ -265,7 +265,7 @@ impl Site {
     pub fn listen(&mut self) {
         let socket = Socket::bind(&self.folder.join("ipsec.sock"), None).unwrap();
         let (runtime, shared) = (self.runtime.handle(), self.shared.clone());
-        self.server = Some(Ipsec::start(runtime, shared, Some(socket), None).unwrap());
+        self.server = Some(Ipsec::start(runtime, shared, Some(socket), None, None).unwrap());
     }
 
     /// It neither listens nor answers any more, as if it were killed or stuck.

@@ -16,6 +16,7 @@ impl Model {
         while let Some(key) = self.sas.next_due(now) {
             self.due(key, now);
         }
+        self.paths.forget(now);
         self.dataplane.reclaim();
         self.sas.next_timer()
     }

@@ -23,6 +23,7 @@ mod dataplane;
 mod events;
 mod interfaces;
 mod names;
+mod paths;
 mod policies;
 mod priority;
 mod sas;
@@ -45,9 +46,11 @@ pub use names::{
     Class, Lifetime, NewSa, Notice, PolicyKey, PolicyUse, Refusal, SaChange, SaKey, SaUse, Source,
     Verdict,
 };
+pub use paths::{Quoted, TooBig};
 pub use selector::{SelectorError, TrafficSelector, selectors};
 pub use view::{PolicyView, SaView};
 
+use paths::Paths;
 use policies::Policies;
 use sas::Sas;
 use spi::Spis;
@@ -64,6 +67,7 @@ pub struct Model {
     ports: HashMap<(PortUse, u16), Source>,
     /// IPsec interfaces; set once.
     interfaces: Vec<InterfaceName>,
+    paths: Paths,
     /// What sources should hear, oldest first.
     notices: Vec<(Source, Notice)>,
 }
@@ -88,6 +92,7 @@ impl Model {
             connected: HashSet::new(),
             ports: HashMap::new(),
             interfaces: Vec::new(),
+            paths: Paths::default(),
             notices: Vec::new(),
         }
     }

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use ironlane_ipsec::{
     Action, Algorithm, Auth, Cipher, Direction, Event, Flow, Ipsec, Mark, Mode, PolicyDirection,
-    Protocol, SaId, SaSpec, Secret, Writer,
+    Protocol, SaId, SaSpec, Secret, UdpEncap, Writer,
 };
 use ironlane_rcu::Domain;
 
 use super::*;
 
 mod interfaces;
+mod paths;
 
 const CHARON: Source = Source::Charon(1);
 

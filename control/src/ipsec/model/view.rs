@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ironlane_ipsec::{PolicyId, SaId, SaSpec, SaStats};
+use ironlane_ipsec::{Direction, PolicyId, SaId, SaSpec, SaStats};
 
 use super::{Model, PolicyKey, PolicyUse, SaKey, Source};
 
@@ -29,6 +29,8 @@ pub struct SaView {
     pub stats: SaStats,
     /// Seconds since the last packet.
     pub idle_s: Option<u64>,
+    /// What the path to the peer takes, where a router on it has said so: bytes of IP; outbound SAs.
+    pub path_mtu: Option<u16>,
 }
 
 /// A policy.
@@ -76,6 +78,10 @@ impl Model {
                     soft_in_s: until(entry.soft_at),
                     hard_in_s: until(entry.hard_at),
                     idle_s: self.idle(stats.last_use_s).map(|idle| idle.as_secs()),
+                    path_mtu: match entry.spec.direction {
+                        Direction::Out => self.paths.to(entry.spec.dst),
+                        Direction::In => None,
+                    },
                     stats,
                 }
             })
