@@ -288,6 +288,7 @@ impl Running {
             exception: exception.handle(),
             mirror: mirror.handle(),
             ipsec: ipsec.as_ref().map(|ipsec| ipsec.shared().clone()),
+            xfrm: ipsec.as_ref().and_then(Ipsec::xfrm),
             vici: vici.as_ref().map(Vici::handle),
         };
         let (stop_api, stopped) = oneshot::channel();

@@ -73,6 +73,7 @@ fn json_has_the_field_names_of_the_api() {
         ("neighbour show", "Neighbour"),
         ("ipsec sa show", "IpsecSa"),
         ("ipsec policy show", "IpsecPolicy"),
+        ("ipsec xfrm show", "IpsecXfrm"),
         ("ipsec connection show", "IpsecConnection"),
         ("ipsec initiate --child nets", "IpsecProgress"),
         ("ipsec terminate --ike-id 1", "IpsecProgress"),

@@ -8,6 +8,7 @@ use tonic::Status as Refusal;
 use super::proto;
 use crate::ipsec::charon::Shared;
 use crate::ipsec::model::{PolicyView, SaView, Verdict};
+use crate::ipsec::xfrm::XfrmReports;
 
 /// The model, if there is one.
 pub(super) fn known(shared: Option<&Shared>) -> Result<&Shared, Refusal> {
@@ -15,6 +16,32 @@ pub(super) fn known(shared: Option<&Shared>) -> Result<&Shared, Refusal> {
         Refusal::failed_precondition(
             "IPsec is off: set charon_socket or xfrm in the [ipsec] section of the configuration",
         )
+    })
+}
+
+/// What of the kernel's XFRM is taken and what not, if it is followed.
+pub(super) fn xfrm(reports: Option<&XfrmReports>) -> Result<proto::IpsecXfrm, Refusal> {
+    let report = reports.ok_or_else(|| {
+        Refusal::failed_precondition(
+            "the kernel's XFRM is not followed: set xfrm in the [ipsec] section of the configuration",
+        )
+    })?;
+    let report = report.get();
+    let refused = report.refused.into_iter();
+    Ok(proto::IpsecXfrm {
+        sas: report.sas as u64,
+        policies: report.policies as u64,
+        refused_sas: report.refused_sas as u64,
+        refused_policies: report.refused_policies as u64,
+        refused: refused
+            .map(|refused| proto::IpsecRefused {
+                subject: refused.subject,
+                why: refused.why,
+            })
+            .collect(),
+        malformed_messages: report.malformed,
+        refused_orders: report.orders_refused,
+        overruns: report.overruns,
     })
 }
 
@@ -96,6 +123,7 @@ fn sa(view: &SaView) -> proto::IpsecSa {
                 packets,
             })
             .collect(),
+        path_mtu: view.path_mtu.map(u32::from),
         origin: None,
     }
 }
@@ -123,7 +151,6 @@ fn policy(view: &PolicyView) -> proto::IpsecPolicy {
         reqid: of.reqid,
         mode: where_protected(mode_word(of.mode)).into(),
         protocol: where_protected(protocol_word(of.protocol)).into(),
-        path_mtu: view.path_mtu.map(u32::from),
         sa: view.sa.map(|id| id.to_string()).unwrap_or_default(),
         if_id: key.if_id,
         mark: key.mark.value,

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status as Refusal};
 use super::proto::{self, ironlane_server::Ironlane};
 use super::state::{Parts, State, away, blocking, gone, lock};
 use super::{counters, ipsec, ports, routes, status, verify, vici};
+use crate::ipsec::xfrm::XfrmReports;
 use crate::netlink::MirrorHandle;
 use crate::verify::VerifyOptions;
 
@@ -183,6 +184,14 @@ impl Ironlane for Service {
         Ok(flow(
             away(move || ipsec::policies(&shared, direction)).await?,
         ))
+    }
+
+    async fn get_ipsec_xfrm(
+        &self,
+        _: Request<proto::GetIpsecXfrmRequest>,
+    ) -> Answer<proto::IpsecXfrm> {
+        let report = ipsec::xfrm(self.state.parts.xfrm.as_ref())?;
+        Ok(Response::new(report))
     }
 
     async fn list_ipsec_connections(
@@ -360,7 +369,8 @@ impl Ironlane for Service {
         let report = away(move || crate::verify::verify(&mirror, &options, Some(&counters)))
             .await?
             .map_err(|e| Refusal::unavailable(e.to_string()))?;
-        Ok(flow(verify::events(report)))
+        let xfrm = self.state.parts.xfrm.as_ref().map(XfrmReports::get);
+        Ok(flow(verify::events(report, xfrm.as_ref())))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::exception::ExceptionHandle;
 use crate::ipsec::charon::Shared;
 use crate::ipsec::vici::ViciHandle;
+use crate::ipsec::xfrm::XfrmReports;
 use crate::log::LogControl;
 use crate::netlink::MirrorHandle;
 
@@ -44,6 +45,8 @@ pub struct Parts {
     pub mirror: MirrorHandle,
     /// SAs and policies, where `[ipsec]` is configured.
     pub ipsec: Option<Shared>,
+    /// What of the kernel's XFRM is taken, where `[ipsec] xfrm` is on.
+    pub xfrm: Option<XfrmReports>,
     /// The way to charon, where `[ipsec] vici` is configured.
     pub vici: Option<ViciHandle>,
 }

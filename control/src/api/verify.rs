@@ -1,10 +1,11 @@
 //! What `verify` found, as the API says it.
 
 use super::proto;
+use crate::ipsec::xfrm::XfrmReport;
 use crate::verify::{Cause, Difference, VerifyReport};
 
-/// Each difference, then the summary.
-pub(super) fn events(report: VerifyReport) -> Vec<proto::VerifyEvent> {
+/// Each difference, then the summary, with what of the kernel's `xfrm` is not carried out.
+pub(super) fn events(report: VerifyReport, xfrm: Option<&XfrmReport>) -> Vec<proto::VerifyEvent> {
     let s = report.summary;
     let summary = proto::VerifySummary {
         routes_checked: s.routes_checked,
@@ -17,7 +18,7 @@ pub(super) fn events(report: VerifyReport) -> Vec<proto::VerifyEvent> {
         repaired: s.repaired,
         counters_identity_holds: s.counters_identity_holds,
         duration_ms: s.duration_ms,
-        notes: s.notes,
+        notes: [s.notes, xfrm.map(XfrmReport::notes).unwrap_or_default()].concat(),
     };
     let differences = report.differences.into_iter().map(|d| proto::VerifyEvent {
         difference: Some(difference(d)),

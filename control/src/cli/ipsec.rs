@@ -1,6 +1,7 @@
-//! `ipsec sa show` and `ipsec policy show`; what asks charon is in [`charon`].
+//! `ipsec sa show` and `ipsec policy show`; what asks charon is in [`charon`], what the kernel has in [`xfrm`].
 
 mod charon;
+mod xfrm;
 
 use std::io::Write;
 
@@ -30,6 +31,11 @@ enum Object {
     Policy {
         #[command(subcommand)]
         verb: PolicyVerb,
+    },
+    /// The kernel's XFRM: what of it is carried out, and what not
+    Xfrm {
+        #[command(subcommand)]
+        verb: xfrm::Verb,
     },
     /// Peers: IKE SAs and their children, as charon has them
     Connection {
@@ -87,6 +93,7 @@ pub async fn run(args: Args, client: Client) -> Result<(), Failure> {
         Object::Policy {
             verb: PolicyVerb::Show { direction, output },
         } => show_policies(direction, output, client).await,
+        Object::Xfrm { verb } => xfrm::show(verb, client).await,
         Object::Connection { verb } => charon::show(verb, client).await,
         Object::Initiate(args) => charon::initiate(args, client).await,
         Object::Terminate(args) => charon::terminate(args, client).await,
@@ -115,6 +122,7 @@ async fn show_sas(reqid: Option<u32>, options: Output, mut client: Client) -> Re
                 "ALGORITHM",
                 ">REQID",
                 ">IF_ID",
+                ">PATH_MTU",
                 ">PACKETS",
                 ">BYTES",
                 ">DROPS",
@@ -122,7 +130,6 @@ async fn show_sas(reqid: Option<u32>, options: Output, mut client: Client) -> Re
                 ">DELETE",
                 ">IDLE",
                 "CONNECTION",
-                ">PATH_MTU",
                 "CHILD",
                 "PEER",
             ];
@@ -215,6 +222,8 @@ fn sa_row(sa: &IpsecSa) -> [String; 19] {
         format!("{}{key}{esn}", sa.algorithm),
         sa.reqid.to_string(),
         interface(sa.if_id),
+        sa.path_mtu
+            .map_or_else(|| "-".into(), |mtu| mtu.to_string()),
         sa.packets.to_string(),
         sa.bytes.to_string(),
         sa.drops
@@ -222,8 +231,6 @@ fn sa_row(sa: &IpsecSa) -> [String; 19] {
             .map(|drop| drop.packets)
             .sum::<u64>()
             .to_string(),
-        sa.path_mtu
-            .map_or_else(|| "-".into(), |mtu| mtu.to_string()),
         seconds(sa.rekey_in_s),
         seconds(sa.delete_in_s),
         seconds(sa.idle_s),

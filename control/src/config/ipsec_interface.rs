@@ -41,7 +41,7 @@ pub(super) static SECTION: Section = Section {
     shape: Shape::Optional,
     help: "A Linux interface for a route-based VPN, as `ip link add NAME type xfrm if_id N` makes one: \
            what is routed to it is protected by the SAs of its if_id, what they open arrives by it \
-           (docs/ipsec.md). Needs [ipsec] charon_socket. Repeat the section for each interface.",
+           (docs/ipsec.md). Needs [ipsec] charon_socket or xfrm. Repeat the section for each interface.",
     keys: &[
         Key {
             name: "name",
@@ -128,9 +128,8 @@ impl IpsecInterface {
             reader.fault(&value.span(), message);
             return Vec::new();
         };
-        if let (None, Some(first)) = (&ipsec.charon_socket, items.first()) {
-            let message =
-                "[[ipsec_interface]]: nobody would give it SAs; set [ipsec] charon_socket";
+        if let (false, Some(first)) = (ipsec.is_on(), items.first()) {
+            let message = "[[ipsec_interface]]: nobody would give it SAs; set charon_socket or xfrm in [ipsec]";
             reader.fault(&first.span(), message);
         }
         if let Some(first) = items.get(PORTS_MAX.saturating_sub(ports.len())) {
@@ -233,7 +232,10 @@ mod tests {
         let told = Config::parse("c", one).unwrap_err().to_string();
         assert_eq!(
             told,
-            "c:1:1: [[ipsec_interface]]: nobody would give it SAs; set [ipsec] charon_socket"
+            "c:1:1: [[ipsec_interface]]: nobody would give it SAs; set charon_socket or xfrm in [ipsec]"
         );
+        let text = BEFORE.replace("charon_socket = \"/run/s\"", "xfrm = true");
+        let of_kernel = Config::parse("c", &format!("{text}{one}")).unwrap();
+        assert_eq!(of_kernel.ipsec_interfaces[0].if_id, 42);
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::charon::{CharonServer, Shared};
 use super::model::TooBig;
-use super::xfrm::{XfrmError, XfrmMirror, XfrmOptions};
+use super::xfrm::{XfrmError, XfrmMirror, XfrmOptions, XfrmReports};
 use crate::api::{ServeError, Socket};
 
 /// How often lcores' events and lifetimes are looked at. Lifetimes are of seconds, and a packet that
@@ -120,6 +120,11 @@ impl Ipsec {
     /// The model.
     pub fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// What of the kernel's is taken and what not, where it is followed.
+    pub fn xfrm(&self) -> Option<XfrmReports> {
+        self.xfrm.as_ref().map(XfrmMirror::reports)
     }
 
     /// Whether charon can connect, and the kernel is followed.

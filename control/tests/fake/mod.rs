@@ -237,6 +237,20 @@ impl Ironlane for Fake {
         Ok(Response::new(flow([sa])))
     }
 
+    async fn get_ipsec_xfrm(&self, _: Request<GetIpsecXfrmRequest>) -> Answer<IpsecXfrm> {
+        let refused = IpsecRefused {
+            subject: "ESP SA 0x00000108 to 198.51.100.1".into(),
+            why: "not supported: cbc(des3_ede)".into(),
+        };
+        Ok(Response::new(IpsecXfrm {
+            sas: 4,
+            policies: 6,
+            refused_sas: 1,
+            refused: vec![refused],
+            ..IpsecXfrm::default()
+        }))
+    }
+
     async fn list_ipsec_connections(
         &self,
         _: Request<ListIpsecConnectionsRequest>,

@@ -11,6 +11,7 @@ use super::Told;
 use super::encode::SaName;
 use super::policies::Policies;
 use super::policy::{KernelPolicy, Template};
+use super::report::{NAMED, XfrmReport, named};
 use super::sa::{KernelSa, Numbers, Used};
 use crate::ipsec::charon::Shared;
 use crate::ipsec::model::{Notice, Refusal, SaChange, SaKey, Source, TrafficSelector};
@@ -107,9 +108,22 @@ fn is_same(a: &KernelSa, b: &KernelSa) -> bool {
 }
 
 impl Books {
-    /// How many SAs and policies lcores have, and how many SAs they refuse.
-    pub fn counts(&self) -> (usize, usize, usize) {
-        (self.sas.len(), self.policies.len(), self.refused.len())
+    /// What lcores have, and what not.
+    pub fn report(&self) -> XfrmReport {
+        let sas = self.refused.iter().map(|(key, why)| (key.to_string(), why));
+        let mut refused = named(sas, NAMED);
+        let policies = self.policies.refused();
+        let refused_policies = policies.len();
+        let policies = policies.map(|(key, why)| (key.to_string(), why));
+        refused.extend(named(policies, NAMED - refused.len()));
+        XfrmReport {
+            sas: self.sas.len(),
+            policies: self.policies.len(),
+            refused_sas: self.refused.len(),
+            refused_policies,
+            refused,
+            ..XfrmReport::default()
+        }
     }
 
     /// Takes in what a message tells, but for [`Told::Migrated`]: then all is to be listed anew.

@@ -20,7 +20,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::books::Books;
 use super::link::Link;
 use super::wire::{GROUPS, NETLINK_XFRM, kind};
-use super::{Blocked, Told, taps, told};
+use super::{Blocked, Told, XfrmReport, XfrmReports, taps, told};
 use crate::ipsec::charon::Shared;
 use crate::ipsec::model::{Notice, Source};
 use crate::netlink::dump::Dumper;
@@ -81,6 +81,7 @@ pub struct XfrmMirror {
     thread: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     bell: Arc<EventFd>,
+    reports: XfrmReports,
 }
 
 impl XfrmMirror {
@@ -94,7 +95,9 @@ impl XfrmMirror {
         let (bell, stop) = (Arc::new(bell), Arc::new(AtomicBool::new(false)));
         let (started, start) = mpsc::sync_channel(1);
         let (heard, stopping) = (Arc::clone(&bell), Arc::clone(&stop));
-        let body = move || match Running::open(options, shared, heard, stopping) {
+        let reports = XfrmReports::default();
+        let shown = reports.clone();
+        let body = move || match Running::open(options, shared, heard, stopping, shown) {
             Ok(mut running) => {
                 // The starter waits for it.
                 let _ = started.send(Ok(()));
@@ -115,7 +118,13 @@ impl XfrmMirror {
             thread: Some(thread),
             stop,
             bell,
+            reports,
         })
+    }
+
+    /// What it takes from the kernel, and what not.
+    pub fn reports(&self) -> XfrmReports {
+        self.reports.clone()
     }
 
     /// Whether the thread runs. If not though nobody stopped it, it has panicked.
@@ -151,6 +160,7 @@ struct Running {
     stop: Arc<AtomicBool>,
     pass_ip6: bool,
     overruns: u64,
+    reports: XfrmReports,
 }
 
 impl Running {
@@ -159,6 +169,7 @@ impl Running {
         shared: Shared,
         bell: Arc<EventFd>,
         stop: Arc<AtomicBool>,
+        reports: XfrmReports,
     ) -> Result<Self, XfrmError> {
         namespace::enter(options.netns.as_deref())?;
         // First of all: what changes from here on is heard.
@@ -194,17 +205,45 @@ impl Running {
             stop,
             pass_ip6: options.pass_ip6,
             overruns: 0,
+            reports,
         };
         running.resync()?;
-        let (sas, policies, refused) = running.books.counts();
-        tracing::info!(sas, policies, refused, "the kernel's IPsec is the lcores'");
+        let XfrmReport {
+            sas,
+            policies,
+            refused_sas,
+            refused_policies,
+            ..
+        } = running.show();
+        tracing::info!(
+            sas,
+            policies,
+            refused_sas,
+            refused_policies,
+            "the kernel's IPsec is the lcores'"
+        );
         Ok(running)
+    }
+
+    /// Shows what it has now.
+    fn show(&self) -> XfrmReport {
+        let report = XfrmReport {
+            malformed: self.link.malformed,
+            orders_refused: self.link.refused,
+            overruns: self.overruns,
+            ..self.books.report()
+        };
+        self.reports.set(report.clone());
+        report
     }
 
     fn run(&mut self) {
         let mut due = Instant::now() + WRITE_BACK;
         while !self.stop.load(Ordering::Acquire) {
-            let outcome = self.turn().and_then(|()| self.wait(due));
+            let outcome = self.turn().and_then(|()| {
+                self.show();
+                self.wait(due)
+            });
             if let Err(e) = outcome {
                 tracing::error!("XFRM: {e}; reading everything anew in a second");
                 thread::sleep(RETRY);
@@ -221,10 +260,13 @@ impl Running {
         if self.pass_ip6 {
             self.link.end_pass_ip6();
         }
-        let Link {
-            malformed, refused, ..
-        } = self.link;
-        tracing::debug!(malformed, refused, overruns = self.overruns, "XFRM is left");
+        let XfrmReport {
+            malformed,
+            orders_refused,
+            overruns,
+            ..
+        } = self.show();
+        tracing::debug!(malformed, orders_refused, overruns, "XFRM is left");
     }
 
     /// Takes in all that waits.

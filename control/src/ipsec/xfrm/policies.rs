@@ -23,11 +23,18 @@ pub(super) struct Policies {
     /// The one that was told last of each name in the model.
     by_key: HashMap<PolicyKey, PolicyName>,
     defaults: Vec<(PolicyKey, PolicyUse)>,
+    /// Those that drop since lcores cannot do what they want, or are not there at all, with the reason.
+    refused: HashMap<PolicyName, (PolicyKey, String)>,
 }
 
 impl Policies {
     pub fn len(&self) -> usize {
         self.held.len()
+    }
+
+    /// Policies that lcores do not carry out, with the reason.
+    pub fn refused(&self) -> impl ExactSizeIterator<Item = (&PolicyKey, &String)> {
+        self.refused.values().map(|(key, why)| (key, why))
     }
 
     /// The policy that has this name in the model.
@@ -46,7 +53,7 @@ impl Policies {
         };
         let old = self.held.get(&policy.name).map(|held| (held.key, held.of));
         if old != Some((key, of)) {
-            if let Some(why) = refused {
+            if let Some(why) = &refused {
                 tracing::warn!("the kernel's {key}: {why}; its packets are dropped");
             }
             let added = shared.with(|model| {
@@ -56,18 +63,24 @@ impl Policies {
                 })
             });
             if let Err(e) = added {
+                self.refused.insert(policy.name, (key, e.to_string()));
                 return tracing::error!("the kernel's {key} is not taken: {e}");
             }
             if let Some((old, _)) = old {
                 self.by_key.remove(&old);
             }
         }
+        match refused {
+            Some(why) => self.refused.insert(policy.name, (key, why.to_string())),
+            None => self.refused.remove(&policy.name),
+        };
         self.by_key.insert(key, policy.name);
         self.held.insert(policy.name, Held { policy, key, of });
     }
 
     /// Takes a policy from lcores.
     pub fn forget(&mut self, shared: &Shared, name: &PolicyName) {
+        self.refused.remove(name);
         let Some(held) = self.held.remove(name) else {
             return;
         };
@@ -80,6 +93,7 @@ impl Policies {
         for name in self.held.keys().copied().collect::<Vec<_>>() {
             self.forget(shared, &name);
         }
+        self.refused.clear();
     }
 
     /// Takes in a list of all policies, in the kernel's order.
@@ -93,6 +107,7 @@ impl Policies {
         for name in gone.copied().collect::<Vec<_>>() {
             self.forget(shared, &name);
         }
+        self.refused.retain(|name, _| listed.contains(name));
     }
 
     /// Takes in what happens to packets without a policy.

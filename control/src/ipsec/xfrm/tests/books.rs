@@ -96,7 +96,9 @@ fn an_sa_of_a_router_that_crashed_is_rekeyed_and_not_used() {
     b.apply(sa(out.clone()));
     assert_eq!(b.kernel.said(), ["take 0x101", "soft 0x101"]);
     assert!(b.spis().is_empty());
-    assert_eq!(b.books.counts(), (0, 0, 1));
+    let report = b.books.report();
+    assert_eq!((report.sas, report.refused_sas), (0, 1));
+    assert!(report.refused[0].why.contains("did not give them back"));
     // Nor one of the same name with another key.
     b.kernel.out.remove(&out.key);
     b.apply(sa(out.clone()));
@@ -120,14 +122,16 @@ fn the_last_numbers_are_not_taken() {
 fn a_larval_sa_is_nothing_and_the_direction_follows_the_addresses() {
     let mut b = bench();
     b.apply(sa(listed(0x2000)));
-    assert_eq!(b.books.counts(), (0, 0, 0));
+    assert_eq!(b.books.report(), XfrmReport::default());
     b.books.local.clear();
     b.apply(sa(listed(0x102)));
-    assert_eq!(b.books.counts(), (0, 0, 1), "neither address is ours");
+    let report = b.books.report();
+    assert_eq!((report.sas, report.refused_sas), (0, 1));
+    assert!(report.refused[0].why.contains("neither of its addresses"));
     b.books.local.insert(listed(0x102).key.dst);
     b.books
         .replace(&b.shared, &mut b.kernel, vec![listed(0x102)], vec![]);
-    assert_eq!((b.spis(), b.books.counts().2), (vec![0x102], 0));
+    assert_eq!((b.spis(), b.books.report().refused), (vec![0x102], vec![]));
     // A kernel that says it is believed.
     b.apply(sa(KernelSa {
         direction: Some(ironlane_ipsec::Direction::Out),

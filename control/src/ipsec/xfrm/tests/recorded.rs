@@ -152,6 +152,78 @@ fn what_a_monitor_hears_leaves_what_the_list_has_and_in_the_end_nothing() {
 }
 
 #[test]
+fn what_is_refused_is_counted_and_named() {
+    let mut b = bench();
+    for told in all_told("xfrm-dump.bin") {
+        b.apply(told);
+    }
+    let report = b.books.report();
+    assert_eq!(report.sas, b.spis().len());
+    assert_eq!(
+        report.refused_sas + report.refused_policies,
+        report.refused.len()
+    );
+    assert_eq!(report.refused_policies, 1);
+    let notes = report.notes();
+    assert_eq!(notes.len(), report.refused.len());
+    let is_noted = |subject: &str, why: &str| {
+        notes
+            .iter()
+            .any(|note| note.contains(subject) && note.contains(why))
+    };
+    assert!(is_noted("0x00000108", "cbc(des3_ede)"), "{notes:#?}");
+    assert!(is_noted("0x00000109", "oseq-may-wrap"), "{notes:#?}");
+    assert!(
+        is_noted("policy out 10.1.0.0/16 to 10.6.0.0/16", "(dev)"),
+        "{notes:#?}"
+    );
+    // A policy that is told anew without what lcores cannot do, and the end of all.
+    let all = all_told("xfrm-dump.bin");
+    let refused = policies(&all).find(|policy| matches!(policy.to_use(), Some((_, _, Some(_)))));
+    let mut mended = refused.unwrap().clone();
+    mended.selector = policies(&all).find(|p| p.priority == 90).unwrap().selector;
+    b.apply(Told::Policy(Box::new(mended)));
+    assert_eq!(b.books.report().refused_policies, 0);
+    b.apply(Told::SasFlushed(0));
+    b.apply(Told::PoliciesFlushed);
+    let empty = XfrmReport::default();
+    assert_eq!(b.books.report(), empty);
+    assert!(empty.notes().is_empty());
+}
+
+#[test]
+fn sas_and_policies_of_an_ipsec_interface_are_its_own() {
+    let mut b = bench();
+    for told in all_told("xfrm-dump.bin") {
+        b.apply(told);
+    }
+    let views = b.shared.with(|model| model.sas(std::time::Instant::now()));
+    let of_interface: Vec<_> = views.iter().filter(|view| view.spec.if_id == 42).collect();
+    assert_eq!(of_interface.len(), 1);
+    assert_eq!(
+        (of_interface[0].key.spi, of_interface[0].source),
+        (0x105, Source::Kernel)
+    );
+    let policies = b.policies();
+    assert!(
+        policies.iter().any(|policy| policy.contains("if_id 42")),
+        "{policies:?}"
+    );
+    // Without the interface both are refused by name.
+    let mut b = bench();
+    b.shared.with(|model| model.set_interfaces(Vec::new()));
+    for told in all_told("xfrm-dump.bin") {
+        b.apply(told);
+    }
+    let notes = b.books.report().notes();
+    let of_42: Vec<_> = notes
+        .iter()
+        .filter(|note| note.contains("if_id 42"))
+        .collect();
+    assert!(of_42.len() == 2, "{notes:#?}");
+}
+
+#[test]
 fn templates_that_lcores_cannot_follow_become_drops() {
     let all = all_told("xfrm-dump.bin");
     let tunnel = policies(&all).find(|p| p.priority == 90).unwrap();
