@@ -23,9 +23,11 @@ mod operator;
 mod outcome;
 mod pcap;
 mod running;
+mod stream;
 mod whole_dp;
 
 pub use frame::{FrameBuilder, Injected, expect_forwarded, mac};
 pub use outcome::{Event, Outcome, take_seen};
 pub use pcap::{Capture, PcapError};
+pub use stream::Stream;
 pub use whole_dp::{Settings, WholeDp};

@@ -10,7 +10,7 @@ use ironlane_packet::eth::Mac;
 
 use crate::outcome::Outcome;
 use crate::running::{PortSpec, RING, Running};
-use crate::{FrameBuilder, Injected};
+use crate::{FrameBuilder, Injected, Stream};
 
 /// What differs from the usual set-up.
 #[derive(Clone, Debug)]
@@ -210,6 +210,14 @@ impl WholeDp {
             );
         }
         running.settle(&[], &injected)
+    }
+
+    /// For frames at speed, which nothing is claimed of one by one.
+    pub fn stream(&mut self) -> Stream<'_> {
+        Stream {
+            running: self.running(),
+            batch: MbufBatch::new(),
+        }
     }
 
     fn running(&mut self) -> &mut Running {

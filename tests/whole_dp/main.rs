@@ -28,6 +28,7 @@ mod ipsec_modes;
 mod ipsec_other_sealed;
 mod ipsec_path_mtu;
 mod ipsec_peers;
+mod ipsec_rekey;
 mod ipsec_rules;
 mod ipsec_too_big;
 mod local;
