@@ -81,7 +81,7 @@ charon {
 CONF
     cat >"$at/swanctl/swanctl.conf"
     STRONGSWAN_CONF=$at/strongswan.conf ip netns exec "$netns" unshare -m sh -c \
-        "mount -t tmpfs none /run && mount --bind $at/plugins /usr/lib/ipsec/plugins && exec $CHARON" >"$at/charon.out" 2>&1 &
+        "mount -t tmpfs none /run && mount --bind $at/plugins /usr/lib/ipsec/plugins && exec ${IRONLANE_CHARON_UNDER-} $CHARON" >"$at/charon.out" 2>&1 &
     CHARON_PID=$!
     own_pid $CHARON_PID
     wait_until 15 swan "$site" --stats >/dev/null || { cat "$at/charon.out"; return 1; }

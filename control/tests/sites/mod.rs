@@ -156,8 +156,10 @@ fn tables(refuses: bool) -> (Arc<IpsecTables>, Shared) {
 
 /// Starts charon, in mounts of its own: /run for its pid file, the plugin beside Debian's.
 fn start_charon(netns: &Netns, folder: &Path) -> Child {
+    // For plugins/charon/sanitize.sh.
+    let under = std::env::var("IRONLANE_CHARON_UNDER").unwrap_or_default();
     let script = format!(
-        "mount -t tmpfs none /run && mount --bind {}/plugins /usr/lib/ipsec/plugins && exec {CHARON}",
+        "mount -t tmpfs none /run && mount --bind {}/plugins /usr/lib/ipsec/plugins && exec {under} {CHARON}",
         folder.display()
     );
     let log = fs::File::create(folder.join("charon.out")).unwrap();
