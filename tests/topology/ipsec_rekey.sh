@@ -30,10 +30,11 @@ CHARON_SOCKET=$RUN/a.relay run 'strongSwan at A' charon a "$A" < <(psk 10.1.0.1 
 wait_for 'the tunnel is up' ping_ok h0 10.2.0.2
 wait_for 'for IPv6, too' ping_ok h0 2001:db8:2::2
 
-# Reasons of IPsec and how often, of both routers.
+# Reasons of IPsec and how often, of both routers. TCP over IPv6 begins with packets that do not fit the tunnel, and is
+# told so: that is no loss by a rekey.
 refusals() {
     { il drop show --json && ilb drop show --json; } | jq -cs '[.. | objects
-        | select(.reason? and .packets > 0) | select(.reason | test("^(ipsec|policy)_")) | {reason, packets}]'
+        | select(.reason? and .packets > 0) | select(.reason | test("^(ipsec|policy)_")) | select(.reason != "ipsec_too_big") | {reason, packets}]'
 }
 established() { grep -c 'CHILD_SA nets{[0-9]*} established' "$RUN/$1/charon.log"; }
 
