@@ -1,6 +1,7 @@
 //! What the writer knows about each node: whose its slots are, in runs, and what was published.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::key::FANOUT;
 use super::word::Word;
@@ -118,21 +119,96 @@ impl Shadow {
         })
     }
 
-    pub(super) fn set(&mut self, cells: &[Cell; FANOUT]) {
-        let mut runs = [Cell::NONE; FANOUT];
-        let (mut starts, mut count) = (1, 1);
-        runs[0] = cells[0];
-        for slot in 1..FANOUT {
-            let begins = cells[slot] != cells[slot - 1];
-            starts |= u64::from(begins) << slot;
-            runs[count % FANOUT] = cells[slot];
-            count += usize::from(begins);
+    /// What the runs are within a range of slots.
+    pub(super) fn runs_in(
+        &self,
+        range: Range<usize>,
+    ) -> impl Iterator<Item = (Range<usize>, Cell)> {
+        let within = move |(first, end, cell): (usize, usize, Cell)| {
+            (first.max(range.start)..end.min(range.end), cell)
+        };
+        self.runs()
+            .map(within)
+            .filter(|(slots, _)| !slots.is_empty())
+    }
+
+    /// Which slots of a range lead to a child: a bit for each.
+    pub(super) fn parents(&self, range: Range<usize>) -> u64 {
+        let leading = self
+            .runs_in(range)
+            .filter(|(_, cell)| cell.child().is_some());
+        // No two slots lead to one child.
+        leading.fold(0, |bits, (slots, _)| bits | 1 << slots.start)
+    }
+
+    fn set(&mut self, cells: &[Cell; FANOUT]) {
+        let mut runs = Runs::new();
+        for (slot, &cell) in cells.iter().enumerate() {
+            runs.push(slot, cell);
         }
-        self.starts = starts;
-        if self.runs.len() == count {
-            self.runs.copy_from_slice(&runs[..count]);
+        self.take(&runs);
+    }
+
+    /// Gives the slots of a range what `to` makes of them. It meets runs, not slots: most nodes
+    /// have few, and most changes are of a slot or two.
+    fn change(&mut self, range: &Range<usize>, to: impl Fn(Cell) -> Cell) {
+        let mut runs = Runs::new();
+        let mut changed = false;
+        for (first, end, cell) in self.runs() {
+            let (from, till) = (first.max(range.start), end.min(range.end));
+            if from >= till {
+                runs.push(first, cell);
+                continue;
+            }
+            let new = to(cell);
+            changed |= new != cell;
+            if first < from {
+                runs.push(first, cell);
+            }
+            runs.push(from, new);
+            if till < end {
+                runs.push(till, cell);
+            }
+        }
+        if changed {
+            self.take(&runs);
+        }
+    }
+
+    fn take(&mut self, runs: &Runs) {
+        self.starts = runs.starts;
+        let cells = &runs.cells[..runs.count];
+        if self.runs.len() == cells.len() {
+            self.runs.copy_from_slice(cells);
         } else {
-            self.runs = runs[..count].into();
+            self.runs = cells.into();
+        }
+    }
+}
+
+/// Runs that are being put together, from the first slot on.
+struct Runs {
+    starts: u64,
+    cells: [Cell; FANOUT],
+    count: usize,
+}
+
+impl Runs {
+    fn new() -> Self {
+        Self {
+            starts: 0,
+            cells: [Cell::NONE; FANOUT],
+            count: 0,
+        }
+    }
+
+    /// The slots from this one on are this; the last run goes on if they are what it is.
+    #[inline(always)]
+    fn push(&mut self, slot: usize, cell: Cell) {
+        if self.count == 0 || self.cells[(self.count - 1) % FANOUT] != cell {
+            self.starts |= 1 << slot;
+            self.cells[self.count % FANOUT] = cell;
+            self.count += 1;
         }
     }
 }
@@ -237,9 +313,16 @@ impl Shadows {
 
     /// Says what one slot of a node is.
     pub(super) fn set_slot(&mut self, node: u32, slot: usize, cell: Cell) {
-        let mut cells = self.get(node).cells();
-        cells[slot] = cell;
-        self.set(node, &cells);
+        self.change(node, slot..slot + 1, |_| cell);
+    }
+
+    /// Gives the slots of a range of a node what `to` makes of them.
+    pub(super) fn change(&mut self, node: u32, range: Range<usize>, to: impl Fn(Cell) -> Cell) {
+        let shadow = self.get_mut(node);
+        let before = shadow.runs.len();
+        shadow.change(&range, to);
+        let after = shadow.runs.len();
+        self.cells = self.cells + after - before;
     }
 
     /// Bytes of all chunks and runs.
@@ -271,6 +354,45 @@ mod tests {
         shadows.set_slot(node, 2, Cell::child_of(7));
         assert_eq!(shadows.get(node).cell(2).child(), Some(7));
         assert_eq!(shadows.get(node).cell(1), one);
+    }
+
+    #[test]
+    fn a_change_of_a_range_is_that_of_its_slots() {
+        let cell = |number| Cell::leaf(NexthopIndex::from_low_bits(number), Owner::prefix(3));
+        let mut shadows = Shadows::new();
+        let node = shadows.add(Cell::NONE);
+        let mut cells = [Cell::NONE; FANOUT];
+        // Any ranges, cut by a generator of numbers; few values, so that runs meet and part.
+        let mut random = 1u32;
+        for _ in 0..4000 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let first = (random >> 8) as usize % FANOUT;
+            let end = first + (random >> 16) as usize % (FANOUT - first) + 1;
+            let (from, to) = (cell(random >> 24 & 1), cell(random >> 25 & 3));
+            let new = |old| if old == from { old } else { to };
+            shadows.change(node, first..end, new);
+            cells[first..end]
+                .iter_mut()
+                .for_each(|cell| *cell = new(*cell));
+            assert_eq!(shadows.get(node).cells(), cells);
+            let begins = (1..FANOUT).filter(|&slot| cells[slot] != cells[slot - 1]);
+            assert_eq!(shadows.get(node).runs().count(), 1 + begins.count());
+            assert_eq!(shadows.cells, shadows.get(node).runs.len());
+        }
+    }
+
+    #[test]
+    fn slots_that_lead_on_are_told() {
+        let mut shadows = Shadows::new();
+        let node = shadows.add(Cell::NONE);
+        for slot in [3, 4, 63] {
+            shadows.set_slot(node, slot, Cell::child_of(slot as u32));
+        }
+        assert_eq!(
+            shadows.get(node).parents(0..FANOUT),
+            1 << 3 | 1 << 4 | 1 << 63
+        );
+        assert_eq!(shadows.get(node).parents(4..63), 1 << 4);
     }
 
     #[test]

@@ -250,20 +250,22 @@ impl<K: Address> TrieWriter<K> {
     /// Changes the slots of a range, and of all nodes below it, that belong to `paint.from`, and
     /// publishes them.
     fn paint(&self, edit: &mut Edit<'_, K>, place: Place<K>, range: Range<usize>, paint: &Paint) {
-        let mut cells = edit.memory.shadows.get(place.node).cells();
-        let mut changed = false;
-        for slot in range.clone() {
-            let cell = cells[slot];
-            if let Some(child) = cell.child() {
-                self.paint(edit, place.child(slot, child), 0..FANOUT, paint);
-            } else if paint.from.0 <= cell.owner() && cell.owner() <= paint.from.1 {
-                changed |= cell != paint.to;
-                cells[slot] = paint.to;
+        let mut parents = edit.memory.shadows.get(place.node).parents(range.clone());
+        while parents != 0 {
+            let slot = parents.trailing_zeros() as usize;
+            parents &= parents - 1;
+            let child = edit.memory.shadows.get(place.node).cell(slot).child();
+            let child = child.expect("the slot leads to a child");
+            self.paint(edit, place.child(slot, child), 0..FANOUT, paint);
+        }
+        let shadows = &mut edit.memory.shadows;
+        shadows.change(place.node, range.clone(), |cell| {
+            let theirs = paint.from.0 <= cell.owner() && cell.owner() <= paint.from.1;
+            match theirs && cell.child().is_none() {
+                true => paint.to,
+                false => cell,
             }
-        }
-        if changed {
-            edit.memory.shadows.set(place.node, &cells);
-        }
+        });
         self.publish(edit, place, range);
     }
 
@@ -283,26 +285,26 @@ impl<K: Address> TrieWriter<K> {
         if self.has_image(place) {
             return edit.publish(place.node, self.root.shape().flat);
         }
-        let shadow = edit.memory.shadows.get(place.node);
+        let shape = self.root.shape();
         let mut stored = 0;
-        for slot in range {
-            let cell = shadow.cell(slot);
-            let (first, bits) = place
-                .base
-                .with_slot(slot, place.above)
-                .enter(self.root.shape());
-            stored += match cell.child() {
-                None => {
-                    let count = 1 << (bits - place.below());
-                    let by_default = cell.owner() <= Owner::prefix(K::DEFAULT.1);
-                    self.root.store(first, count, cell.word(), by_default)
-                }
-                Some(child) if place.below() == bits => {
-                    let image = edit.memory.shadows.get(child).image;
-                    self.root.store(first, 1, image, false)
-                }
-                Some(_) => 0, // its own slots say it
-            };
+        for (slots, cell) in edit.memory.shadows.get(place.node).runs_in(range) {
+            // The parts of a root lie behind each other by the first bits: the top has slots of all.
+            let together = if place.above == 0 { 1 } else { slots.len() };
+            for slot in slots.step_by(together) {
+                let (first, bits) = place.base.with_slot(slot, place.above).enter(shape);
+                stored += match cell.child() {
+                    None => {
+                        let count = together << (bits - place.below());
+                        let by_default = cell.owner() <= Owner::prefix(K::DEFAULT.1);
+                        self.root.store(first, count, cell.word(), by_default)
+                    }
+                    Some(child) if place.below() == bits => {
+                        let image = edit.memory.shadows.get(child).image;
+                        self.root.store(first, 1, image, false)
+                    }
+                    Some(_) => 0, // its own slots say it
+                };
+            }
         }
         Published {
             moved: false,
