@@ -94,7 +94,11 @@ fn plain(dp: &mut WholeDp) -> Vec<(&'static str, Injected)> {
         let to = format!("10.2.0.{}", n % 3);
         let frame = dp.frame("p0").ip4(HOST4, &to).data_len(n * 21);
         let frame = frame.tos(n as u8 * 4).ttl(2 + n as u8).padding(n % 5);
-        let frame = if n % 2 == 0 { frame.df() } else { frame };
+        let frame = if n.is_multiple_of(2) {
+            frame.df()
+        } else {
+            frame
+        };
         ("p0", frame.udp(n as u16, 5000).into())
     };
     (0..60).map(frame).collect()
