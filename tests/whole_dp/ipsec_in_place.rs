@@ -216,7 +216,7 @@ fn what_arrives_is_opened_or_lost_in_its_place() {
             }
             let frame = from_peer(dp, &esp);
             frames.push(("p1", frame.into()));
-            if n % 8 == 0 {
+            if n.is_multiple_of(8) {
                 // In clear, between them.
                 let clear = dp
                     .frame("p1")

@@ -43,7 +43,9 @@ impl Flow {
         }
     }
 
-    fn of_ip4(packet: &[u8]) -> Option<Self> {
+    /// The same of an IPv4 packet.
+    #[inline]
+    pub fn of_ip4(packet: &[u8]) -> Option<Self> {
         let header = Ip4::new(packet)?;
         let proto = header.protocol();
         let upper = packet.get(header.header_len_bytes()..).unwrap_or(&[]);
@@ -59,7 +61,9 @@ impl Flow {
         })
     }
 
-    fn of_ip6(packet: &[u8]) -> Option<Self> {
+    /// The same of an IPv6 packet.
+    #[inline]
+    pub fn of_ip6(packet: &[u8]) -> Option<Self> {
         let header = Ip6::new(packet)?;
         let rest = packet.get(ip6::HEADER_LEN_BYTES..).unwrap_or(&[]);
         let (proto, ports) = match upper6(header.next_header(), rest) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use ironlane_fib::VrfId;
 
-use crate::{Mark, Mode, PolicyId, Protocol, SaId, SaSpec, Selector};
+use crate::{Flow, Mark, Mode, PolicyId, Protocol, SaId, SaSpec, Selector};
 
 /// Which packets a policy is asked about, as XFRM has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -235,6 +235,13 @@ impl Policy {
         // Acquire pairs with the Release in `bind`: the SA was published before.
         let word = self.state.sa.load(Ordering::Acquire);
         (word != NONE).then(|| SaId::from_raw(word as u32))
+    }
+
+    /// Whether it is for packets of this flow, `if_id` and mark.
+    #[inline]
+    pub(crate) fn is_met_by(&self, flow: &Flow, if_id: u32, mark: u32) -> bool {
+        let spec = self.spec();
+        spec.if_id == if_id && spec.mark.matches(mark) && spec.selector.matches(flow)
     }
 
     pub(crate) fn bind(&self, sa: Option<SaId>) {

@@ -7,6 +7,7 @@
 //! however many policies. Ranges of ports are compared one by one, for the few policies that are
 //! equal in all else.
 
+mod burst;
 mod shape;
 
 use ironlane_fib::VrfId;
@@ -14,8 +15,9 @@ use ironlane_rcu::Guard;
 use ironlane_rcu::primitive::Arc;
 
 use crate::index::Index;
-use crate::{Flow, Ipsec, Policy, PolicyDirection, PolicyId};
+use crate::{Flow, Ipsec, Policy, PolicyDirection};
 
+pub use burst::BurstPolicies;
 pub(crate) use shape::{Key, Shape};
 
 /// All policies of one shape.
@@ -69,33 +71,7 @@ impl<S: Send + Sync + 'static> Ipsec<S> {
         if_id: u32,
         mark: u32,
     ) -> Option<&'q Policy> {
-        let tuples = self.spd.load(guard).tuples(vrf, direction);
-        if tuples.is_empty() {
-            return None;
-        }
-        let key = Key::of(flow, if_id);
-        let mut found: Option<&Policy> = None;
-        for tuple in tuples {
-            if found.is_some_and(|policy| policy.rank < tuple.best) {
-                break;
-            }
-            let Some(hash) = tuple.shape.hash(&key) else {
-                continue;
-            };
-            for id in tuple.index.find(guard, hash) {
-                let Some(policy) = self.policy(guard, PolicyId::from_raw(id)) else {
-                    continue;
-                };
-                let spec = policy.spec();
-                if found.is_none_or(|other| policy.rank < other.rank)
-                    && spec.if_id == if_id
-                    && spec.mark.matches(mark)
-                    && spec.selector.matches(flow)
-                {
-                    found = Some(policy);
-                }
-            }
-        }
-        found
+        self.policies_of(guard, vrf, direction)
+            .find_among(flow, if_id, mark)
     }
 }

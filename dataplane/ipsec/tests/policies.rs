@@ -166,6 +166,18 @@ proptest! {
                     }
                 }
             }
+            // As a burst asks, which remembers what it met.
+            for (direction, vrf) in DIRECTIONS.into_iter().zip([VrfId(0), VrfId(1), VrfId(0)]) {
+                let mut policies = ipsec.policies_of(&burst, vrf, direction);
+                for flow in flows.iter().chain(&flows) {
+                    for (if_id, mark) in [(0, 0), (1, 1), (0, 1), (0, 0)] {
+                        let found = policies.find(flow, if_id, mark);
+                        let expected = naive.find(vrf, direction, flow, if_id, mark);
+                        prop_assert_eq!(found.map(Policy::id), expected, "{:?}", flow);
+                        prop_assert!(found.is_none() || !policies.is_empty());
+                    }
+                }
+            }
             prop_assert_eq!(ipsec.has_policies(), !naive.0.is_empty());
         }
         drop(reader);

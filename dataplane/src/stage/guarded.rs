@@ -5,16 +5,21 @@
 //! with the same bytes, the same marks and the same counts; a test holds that for any burst. What is dropped, punted, asked
 //! of IKE, for a group without hops or in a fragment is left as it arrived, to the stage `policy`.
 
+use std::net::IpAddr;
+
 use ironlane_fib::{AdjacencyKind, BurstNexthops, NexthopIndex, PortId};
-use ironlane_ipsec::{Action, Flow, Policy, PolicyDirection, Protocol, Sa, SaId, admits};
+use ironlane_ipsec::{
+    Action, BurstPolicies, Flow, PolicyDirection, PolicyId, Protocol, Sa, SaId, admits,
+};
 use ironlane_packet::proto::ip;
 
 use super::TablesView;
-use super::named::Named;
-use super::policy::{find_rule, if_id_and_mark};
+use super::named::{Named, NamedSa};
+use super::policy::if_id_and_mark;
 use super::simd::HeaderPath;
 use super::straight::{Family, L2, V4, V6, all, member, rewrite, settle_plain, sort_plain};
 use crate::burst::{Arrival, BurstStore, Fate, Given, Origin, PlainList};
+use crate::eal::crypto::Session;
 use crate::eal::{BURST_MAX, Mbuf};
 
 /// Sends, opens and seals what is plain, and says which packets it left.
@@ -30,7 +35,7 @@ pub(super) fn run(
         sorted.ip4.count_ones() as usize,
         sorted.ip6.count_ones() as usize,
     );
-    let guarded = Guarded { arrival, view };
+    let mut guarded = Guarded::new(arrival, view);
     let mut done = Given::NOTHING;
     if ip4 != 0 {
         let list = &mut *way.ip4;
@@ -73,38 +78,136 @@ enum Fork {
     Leave,
 }
 
-/// A burst whose packets meet SAs and policies.
+/// What differs between IPv4 and IPv6 for policies and SAs.
+trait Guardable: Family {
+    /// Length of a header that is plain.
+    const HEADER_LEN: usize;
+
+    /// What policies see of a plain packet.
+    fn flow(packet: &[u8]) -> Option<Flow>;
+
+    /// The protocol right behind a plain header; `None`: it is, or may be, a fragment.
+    fn protocol(packet: &[u8]) -> Option<u8>;
+
+    fn address(address: Self::Address) -> IpAddr;
+}
+
+impl Guardable for V4 {
+    const HEADER_LEN: usize = 20;
+
+    #[inline]
+    fn flow(packet: &[u8]) -> Option<Flow> {
+        Flow::of_ip4(packet)
+    }
+
+    #[inline]
+    fn protocol(packet: &[u8]) -> Option<u8> {
+        const MF_AND_OFFSET: u16 = 0x3fff;
+        let header: &[u8; 20] = packet.first_chunk()?;
+        let word = u16::from_be_bytes([header[6], header[7]]);
+        (word & MF_AND_OFFSET == 0).then_some(header[9])
+    }
+
+    #[inline]
+    fn address(address: u32) -> IpAddr {
+        IpAddr::V4(address.into())
+    }
+}
+
+impl Guardable for V6 {
+    const HEADER_LEN: usize = 40;
+
+    #[inline]
+    fn flow(packet: &[u8]) -> Option<Flow> {
+        Flow::of_ip6(packet)
+    }
+
+    #[inline]
+    fn protocol(packet: &[u8]) -> Option<u8> {
+        packet.get(6).copied()
+    }
+
+    #[inline]
+    fn address(address: u128) -> IpAddr {
+        IpAddr::V6(address.into())
+    }
+}
+
+/// A burst whose packets meet SAs and policies, and what the last of them met.
 struct Guarded<'a, 'q> {
     arrival: Arrival,
     view: &'a TablesView<'q>,
+    fwd: BurstPolicies<'q, Session>,
+    out: BurstPolicies<'q, Session>,
+    knows_policies: bool,
+    now_s: u64,
+    /// The SA that has opened the last packet, and the policy that then admitted it.
+    by: Option<&'q Sa<Session>>,
+    admitted: Option<(PolicyId, SaId)>,
 }
 
-impl<'q> Guarded<'_, 'q> {
+impl<'a, 'q> Guarded<'a, 'q> {
+    #[inline]
+    fn new(arrival: Arrival, view: &'a TablesView<'q>) -> Self {
+        let policies = |direction| {
+            let ipsec = view.ipsec;
+            ipsec.policies_of(view.guard, arrival.vrf, direction)
+        };
+        Self {
+            arrival,
+            view,
+            // Before the policies are looked at, as `policies_are_known` wants it.
+            knows_policies: view.ipsec.knows_policies(),
+            fwd: policies(PolicyDirection::Fwd),
+            out: policies(PolicyDirection::Out),
+            now_s: view.now_s(),
+            by: None,
+            admitted: None,
+        }
+    }
+
     /// Decides about each packet of a list, and rewrites those that are sent or sealed.
     #[inline(never)]
-    fn judge_all<F: Family>(
-        &self,
+    fn judge_all<F: Guardable>(
+        &mut self,
         packets: &mut [Mbuf],
         list: &mut PlainList<F::Address>,
         count: usize,
         sas: &mut [SaId; BURST_MAX],
         done: &mut Given,
         ports: &mut [PortId; BURST_MAX],
-    ) {
+    ) where
+        F::Address: PartialEq,
+    {
         if self.view.ipsec.has_many() {
             self.warm(packets, &list.places[..count]);
         }
         let nexthops = self.view.tables.nexthops().of_burst(self.view.guard);
+        let common = nexthops.words(&list.answers[..count], &mut list.slots[..count]);
+        // Neighbours behind one port, or all for the router, as nearly always.
+        let common = common.map(|(egress, _)| egress.kind());
         let except = self.arrival.turning_port();
+        let mut last = None;
         for at in 0..count {
             let (place, len, word) = (list.places[at], list.lens[at], list.words[at]);
             let place = usize::from(place) % BURST_MAX;
             let Some(mbuf) = packets.get_mut(place) else {
                 break;
             };
-            let (hop, kind) = self.hop::<F>(mbuf, len, list.answers[at], nexthops);
+            let (hop, kind) = match common {
+                Some(kind) => (list.answers[at], kind),
+                None => self.hop::<F>(mbuf, len, list.answers[at], nexthops),
+            };
+            let packet = mbuf.data().get(L2..L2 + usize::from(len)).unwrap_or(&[]);
+            let fork = match kind {
+                AdjacencyKind::Local if self.arrival.origin != Origin::Own => {
+                    self.to_router::<F>(packet, list.addresses[at], &mut last)
+                }
+                AdjacencyKind::Forward => self.through::<F>(packet, sas[place]),
+                _ => Fork::Leave,
+            };
             let bit = 1 << place;
-            match self.fork(mbuf, len, kind, sas[place]) {
+            match fork {
                 Fork::Leave => {}
                 Fork::Open(sa) => {
                     sas[place] = sa;
@@ -194,69 +297,90 @@ impl<'q> Guarded<'_, 'q> {
         }
     }
 
+    /// ESP for the router, in UDP or not: to its SA. All else is for the stages. `last` is what the packet before
+    /// named.
     #[inline]
-    fn fork(&self, mbuf: &Mbuf, len: u16, kind: AdjacencyKind, sa: SaId) -> Fork {
-        let packet = mbuf.data().get(L2..L2 + usize::from(len));
-        let Some(flow) = packet.and_then(Flow::of) else {
+    fn to_router<F: Guardable>(
+        &self,
+        packet: &[u8],
+        dst: F::Address,
+        last: &mut Option<(NamedSa, F::Address, SaId)>,
+    ) -> Fork
+    where
+        F::Address: PartialEq,
+    {
+        let Some(protocol) = F::protocol(packet).filter(|&protocol| protocol != ip::AH) else {
             return Fork::Leave;
         };
-        match kind {
-            AdjacencyKind::Local if self.arrival.origin != Origin::Own => {
-                self.to_router(packet.unwrap_or(&[]), &flow)
-            }
-            AdjacencyKind::Forward => self.through(&flow, sa),
-            _ => Fork::Leave,
-        }
-    }
-
-    /// ESP for the router, in UDP or not: to its SA. All else is for the stages.
-    #[inline]
-    fn to_router(&self, packet: &[u8], flow: &Flow) -> Fork {
-        const MF_AND_OFFSET: u8 = 0x3f;
-        let header_len = match packet.first().map(|byte| byte >> 4) {
-            Some(4) if packet[6] & MF_AND_OFFSET == 0 && packet[7] == 0 => 20,
-            // Right behind the header, so there is no fragment header.
-            Some(6) if packet[6] == flow.proto => 40,
-            _ => return Fork::Leave,
-        };
-        if flow.proto == ip::AH {
+        let upper = packet.get(F::HEADER_LEN..).unwrap_or(&[]);
+        let Named::Sa(named) = Named::by(protocol, upper) else {
             return Fork::Leave;
+        };
+        if let Some((last_named, last_dst, sa)) = last
+            && (*last_named, *last_dst) == (named, dst)
+        {
+            return Fork::Open(*sa);
         }
-        match Named::by(flow.proto, packet.get(header_len..).unwrap_or(&[])) {
-            Named::Sa(sa) => sa
-                .find(flow.dst, self.arrival.vrf, self.view)
-                .map_or(Fork::Leave, |sa| Fork::Open(sa.id())),
-            Named::Ike | Named::Keepalive | Named::Other => Fork::Leave,
-        }
+        let found = named.find(F::address(dst), self.arrival.vrf, self.view);
+        found.map_or(Fork::Leave, |sa| {
+            *last = Some((named, dst, sa.id()));
+            Fork::Open(sa.id())
+        })
     }
 
     /// What would be forwarded: in clear, or protected.
     #[inline]
-    fn through(&self, flow: &Flow, opened_by: SaId) -> Fork {
-        let (view, vrf) = (self.view, self.arrival.vrf);
-        if !view.ipsec.knows_policies() {
+    fn through<F: Guardable>(&mut self, packet: &[u8], opened_by: SaId) -> Fork {
+        if !self.knows_policies {
             return Fork::Leave;
         }
-        if self.arrival.origin != Origin::Own {
-            let by = match self.arrival.origin {
-                Origin::Opened => match view.ipsec.sa(view.guard, opened_by) {
-                    Some(sa) => Some(sa),
-                    None => return Fork::Leave,
-                },
-                _ => None,
-            };
-            let rule = find_rule(vrf, flow, PolicyDirection::Fwd, if_id_and_mark(by), view);
-            if admits(rule.map(Policy::spec), by.map(Sa::spec)).is_err() {
-                return Fork::Leave;
-            }
+        let Some(flow) = F::flow(packet) else {
+            return Fork::Leave;
+        };
+        if self.arrival.origin != Origin::Own && !self.may_have_come(&flow, opened_by) {
+            return Fork::Leave;
         }
-        let Some(rule) = find_rule(vrf, flow, PolicyDirection::Out, (0, 0), view) else {
+        let Some(rule) = self.out.find(&flow, 0, 0) else {
             return Fork::Send;
         };
+        rule.touch(self.now_s);
         match (rule.spec().action, rule.sa()) {
             (Action::Bypass, _) => Fork::Send,
             (Action::Protect { .. }, Some(sa)) => Fork::Seal(sa),
             _ => Fork::Leave,
         }
+    }
+
+    /// Whether it came as the policies want what is forwarded; `opened_by` counts if an SA has opened it.
+    #[inline]
+    fn may_have_come(&mut self, flow: &Flow, opened_by: SaId) -> bool {
+        let by = match self.arrival.origin {
+            Origin::Opened => {
+                if self.by.is_none_or(|by| by.id() != opened_by) {
+                    self.by = self.view.ipsec.sa(self.view.guard, opened_by);
+                }
+                // It may have been deleted a moment ago.
+                match self.by {
+                    Some(by) => Some(by),
+                    None => return false,
+                }
+            }
+            _ => None,
+        };
+        let (if_id, mark) = if_id_and_mark(by);
+        let rule = self.fwd.find(flow, if_id, mark);
+        let Some(rule) = rule else {
+            return admits(None, by.map(Sa::spec)).is_ok();
+        };
+        rule.touch(self.now_s);
+        let both = by.map(|by| (rule.id(), by.id()));
+        if both.is_some() && both == self.admitted {
+            return true;
+        }
+        let admitted = admits(Some(rule.spec()), by.map(Sa::spec)).is_ok();
+        if admitted {
+            self.admitted = both;
+        }
+        admitted
     }
 }

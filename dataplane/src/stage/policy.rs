@@ -262,7 +262,7 @@ pub(super) fn if_id_and_mark(by: Option<&Sa<Session>>) -> (u32, u32) {
 
 /// The policy of a packet by an interface of this `if_id` and mark, which is noted as used.
 #[inline]
-pub(super) fn find_rule<'q>(
+fn find_rule<'q>(
     vrf: VrfId,
     flow: &Flow,
     direction: PolicyDirection,

@@ -32,8 +32,8 @@ impl Key {
     pub(crate) fn of(flow: &Flow, if_id: u32) -> Self {
         Self {
             is_ip6: flow.src.is_ipv6(),
-            src: upper_bits(flow.src),
-            dst: upper_bits(flow.dst),
+            src: number(flow.src),
+            dst: number(flow.dst),
             proto: flow.proto,
             ports: flow.ports,
             if_id,
@@ -51,8 +51,8 @@ impl Key {
         } = &spec.selector;
         Self {
             is_ip6: src.addr().is_ipv6(),
-            src: upper_bits(src.network()),
-            dst: upper_bits(dst.network()),
+            src: number(src.network()),
+            dst: number(dst.network()),
             proto: *proto,
             ports: Some((*src_ports.start(), *dst_ports.start())),
             if_id: spec.if_id,
@@ -94,8 +94,8 @@ impl Shape {
             let (src, dst) = (key.src & mask(self.src_len), key.dst & mask(self.dst_len));
             return Some(hash::mix_wide(hash::mix_wide(hash, src), dst));
         }
-        let src = (key.src >> 96) as u64 & mask4(self.src_len);
-        let dst = (key.dst >> 96) as u64 & mask4(self.dst_len);
+        let src = key.src as u64 & mask4(self.src_len);
+        let dst = key.dst as u64 & mask4(self.dst_len);
         Some(hash::mix(hash, src << 32 | dst))
     }
 }
@@ -109,17 +109,16 @@ const fn mask(len: u8) -> u128 {
     }
 }
 
-/// The first bits of an IPv4 address in the lower half of a word.
+/// The first bits of an IPv4 address, in the lower half of a word.
 #[inline]
 const fn mask4(len: u8) -> u64 {
     (u32::MAX as u64) << (32 - len as u32)
 }
 
-/// An address as a number whose upper bits are the address.
 #[inline]
-fn upper_bits(addr: IpAddr) -> u128 {
+fn number(addr: IpAddr) -> u128 {
     match addr {
-        IpAddr::V4(addr) => u128::from(addr.to_bits()) << 96,
+        IpAddr::V4(addr) => addr.to_bits().into(),
         IpAddr::V6(addr) => addr.to_bits(),
     }
 }

@@ -188,7 +188,7 @@ proptest! {
                 _ => 59,
             });
             buffer.extend(vec![0xcc; spec.algorithm.icv_len_bytes()]);
-            if low % 8 == 0 {
+            if low.is_multiple_of(8) {
                 buffer.truncate(damage.index(buffer.len()).max(header_at + 8));
             }
             let len = buffer.len();
