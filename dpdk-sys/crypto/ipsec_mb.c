@@ -2,8 +2,10 @@
 #include "ipsec_mb.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
+#include <rte_common.h>
 #include <rte_errno.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
@@ -22,6 +24,8 @@ struct il_mb_engine *il_mb_engine_open(void)
 		return NULL;
 	}
 	engine->manager = m;
+	engine->powers = m->features & IMB_FEATURE_VAES ? 48 : 8;
+	engine->powers_end = offsetof(struct gcm_key_data, ghash_keys) + engine->powers * 16;
 	engine->gcm[0][1] = m->gcm128_enc;
 	engine->gcm[0][0] = m->gcm128_dec;
 	engine->gcm[1][1] = m->gcm192_enc;
@@ -185,19 +189,34 @@ static void chains(struct il_mb_engine *engine, struct il_crypto_job **jobs, uns
 /* How many jobs ahead keys are fetched: those of many sessions come from memory. */
 #define AHEAD 8u
 
-/* The round keys are at the start; at the end, the powers of the hash key that short texts need. */
-static inline void prefetch(const struct il_crypto_job *job)
-{
-	const char *session = job->session, *end = session + sizeof(struct gcm_key_data);
+#define LINE 64u
 
-	rte_prefetch0(session);
-	rte_prefetch0(session + 64);
-	rte_prefetch0(session + 128);
-	if (job->facts.kind == IL_CRYPTO_GCM) {
-		rte_prefetch0(end - 128);
-		rte_prefetch0(end - 64);
+/* The round keys are at the start, 240 bytes at most. The powers of the hash key come behind them in falling order,
+ * the first one last, and a text of n blocks needs n + 1 of them, as far as there are. */
+static inline void prefetch_keys(const struct il_mb_engine *engine, const struct il_crypto_job *job)
+{
+	const char *session = job->session;
+	uint32_t round_keys, powers, at;
+
+	if (job->facts.kind != IL_CRYPTO_GCM) {
+		for (at = 0; at < 3 * LINE; at += LINE)
+			rte_prefetch0(session + at);
+		return;
 	}
-	rte_prefetch0(data_of(job));
+	round_keys = (job->facts.key_words * 2u + 7) * 16;
+	powers = RTE_MIN((job->cipher_len + 15u) / 16 + 1, engine->powers);
+	for (at = 0; at < round_keys; at += LINE)
+		rte_prefetch0(session + at);
+	for (at = RTE_ALIGN_FLOOR(engine->powers_end - powers * 16, LINE); at < engine->powers_end; at += LINE)
+		rte_prefetch0(session + at);
+}
+
+/* What job `i` works with, unless the one before it has fetched its keys. */
+static inline void prefetch(const struct il_mb_engine *engine, const struct il_crypto_job *jobs, unsigned int i)
+{
+	if (i == 0 || jobs[i].session != jobs[i - 1].session)
+		prefetch_keys(engine, &jobs[i]);
+	rte_prefetch0(data_of(&jobs[i]));
 }
 
 void il_mb_burst(struct il_mb_engine *engine, struct il_crypto_job *jobs, unsigned int count)
@@ -206,10 +225,10 @@ void il_mb_burst(struct il_mb_engine *engine, struct il_crypto_job *jobs, unsign
 	unsigned int chained = 0;
 
 	for (unsigned int i = 0; i < RTE_MIN(count, AHEAD); i++)
-		prefetch(&jobs[i]);
+		prefetch(engine, jobs, i);
 	for (unsigned int i = 0; i < count; i++) {
 		if (i + AHEAD < count)
-			prefetch(&jobs[i + AHEAD]);
+			prefetch(engine, jobs, i + AHEAD);
 		if (jobs[i].facts.kind == IL_CRYPTO_GCM)
 			gcm(engine, &jobs[i]);
 		else if (jobs[i].facts.kind == IL_CRYPTO_GMAC)

@@ -32,6 +32,8 @@ struct il_mb_engine {
 	IMB_MGR *manager;
 	/* AES-GCM by key length: 16, 24, 32 bytes; to encrypt, to decrypt. */
 	aes_gcm_enc_dec_t gcm[3][2];
+	/* How many powers of the hash key a session has, and where in it they end. */
+	uint32_t powers, powers_end;
 	struct gcm_context_data context;
 };
 
