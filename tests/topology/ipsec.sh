@@ -29,10 +29,14 @@ ok 'packets that just fit' ping_ok h0 10.2.0.2 -s 1350
 router_to_b() { ip netns exec "$A" ping -n -q -c 5 -i 0.1 -W 2 -I 10.0.0.1 10.2.0.2 | grep -q ' 0% packet loss'; }
 ok "the router's own packets" router_to_b
 
-# While IKE is silent nobody but the sealed packets themselves makes the kernel find the next hop.
+# While IKE is silent nobody but the sealed packets themselves makes the kernel find the next hop. They are the
+# router's own, and come to the kernel by the port of what was sealed.
 forget() { ip -n "$A" neigh flush dev p1 && ip -n "$B" neigh flush dev p3; }
+GLEANS=$(punted glean)
 run 'the next hops are forgotten' forget
-wait_for 'sealed packets find them again' ping_ok h0 10.2.0.2
+wait_for 'the way to the other site is a glean' adjacency_is 10.3.0.1 glean
+ok 'sealed packets find them again, and none is lost' ping_ok h0 10.2.0.2
+ok 'it was they that went to the kernel' at_least "$(punted glean)" $((GLEANS + 1))
 
 flow() { # SECONDS: all packets of a flow arrive, while SAs are rekeyed
     local i

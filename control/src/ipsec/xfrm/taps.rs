@@ -4,15 +4,13 @@ use std::fs;
 use std::io;
 
 /// Has Linux send IPv4 packets to a tap in clear, whose lcores seal them, and take packets of a tap as they
-/// are: lcores have opened them, and asked the policies. What lcores sealed comes from an address of the host;
-/// where its neighbour is not known it is Linux that finds it, and must not take the packet for a forged one.
+/// are: lcores have opened them, and asked the policies.
 ///
 /// For IPv6 there is no setting for packets that leave.
 pub(super) fn leave_to_lcores(tap: &str) -> io::Result<()> {
     for (family, setting) in [
         ("ipv4", "disable_xfrm"),
         ("ipv4", "disable_policy"),
-        ("ipv4", "accept_local"),
         ("ipv6", "disable_policy"),
     ] {
         let path = format!("/proc/sys/net/{family}/conf/{tap}/{setting}");
