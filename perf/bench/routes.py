@@ -1,6 +1,7 @@
 """Routes at speed: the FIB's writer alone; throughput of an lcore over the full table in pairs of a quiet and a
 changing round; frames through the lcore while routes change, each compared with the history of its
-destination; and one change under a million routes of the kernel, by the shipped daemon, seen from outside."""
+destination; updates into empty tables; a million routes of the kernel, followed and listed; and one change under them, by the
+shipped daemon, seen from outside."""
 import json
 import os
 import re
@@ -12,11 +13,14 @@ import goals
 import report
 import rig
 
+# Longest that one row may take, in seconds.
+LIMIT_S = 300
 # Student's t for a 95 % interval, by the number of pairs.
 T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
+BURST = "the burst of 2015"
 # Update streams of the data beside the source, each with the table before it.
 STREAMS = {"a day of 2026": ("v4-20260511.txt.xz", "updates-v4-20260511.txt.xz"),
-           "the burst of 2015": ("v4-20151023.txt.xz", "updates-v4-20151023.txt.xz")}
+           BURST: ("v4-20151023.txt.xz", "updates-v4-20151023.txt.xz")}
 CHANGES = {"mac": "a neighbour's MAC", "nexthop": "a nexthop object", "link": "a link"}
 
 
@@ -31,7 +35,7 @@ def streams():
 def perf(who, *arguments):
     """Rows of ironlane-perf routes, or one that says what failed."""
     try:
-        out = rig.perf("routes", *arguments, timeout=1200)
+        out = rig.perf("routes", *arguments, timeout=LIMIT_S)
         return [{"part": "routes", "stream": who, **json.loads(line)} for line in out.splitlines()]
     except rig.Failed as error:
         return [{"part": "routes", "stream": who, "error": str(error)}]
@@ -41,17 +45,32 @@ def outside(routes):
     """Lines of tests/topology/convergence.sh."""
     script = os.path.join(rig.ROOT, "tests", "topology", "convergence.sh")
     daemon = os.path.join(os.path.dirname(rig.PERF), "ironlane")
-    run = subprocess.run([script], capture_output=True, text=True, timeout=600,
-                         env={**os.environ, "IRONLANE_ROUTES": str(routes), "IRONLANE": daemon, "LIMIT_P50_US": "1000000", "LIMIT_LINK_US": "1000000"})
+    env = {**os.environ, "IRONLANE_ROUTES": str(routes), "IRONLANE": daemon, "LIMIT_P50_US": "1000000", "LIMIT_LINK_US": "1000000"}
+    try:
+        run = subprocess.run([script], capture_output=True, text=True, timeout=LIMIT_S, env=env)
+    except subprocess.TimeoutExpired:
+        return [{"part": "routes", "error": f"convergence.sh took longer than {LIMIT_S} s"}]
     if run.returncode:
         return [{"part": "routes", "error": f"convergence.sh: {(run.stdout + run.stderr)[-400:]}"}]
     return [{"part": "routes", **json.loads(line)} for line in re.findall(r"\((\{.*\})\)", run.stdout)]
 
 
+def mirrored(routes):
+    """Lines of the test mirror_speed: the kernel's routes followed as they come, and taken from a list."""
+    build = ["cargo", "test", "--release", "--locked", "-p", "ironlane-control", "-p", "ironlane-perf", "--features",
+             "ironlane-perf/baselines", "--test", "mirror_speed"]
+    try:
+        rig.run(*build, "--no-run", timeout=1200)
+        out = rig.run("env", f"IRONLANE_ROUTES={routes}", *build, "--", "--nocapture", timeout=LIMIT_S)
+    except rig.Failed as error:
+        return [{"part": "routes", "error": f"mirror_speed: {error}"}]
+    return [{"part": "routes", "mirror": line.pop("name"), **line} for line in map(json.loads, re.findall(r"^\{.*\}$", out, re.MULTILINE))]
+
+
 def measure(context):
     pairs, seconds = context.rounds or (3 if context.quick else 9), context.seconds or (0.5 if context.quick else 3)
     todo = streams()[:1] if context.quick else streams()
-    progress = rig.Progress(3 * len(todo) + 1)
+    progress = rig.Progress(3 * len(todo) + (2 if context.quick else 3))
     rows = []
 
     def step(doing, more):
@@ -68,6 +87,11 @@ def measure(context):
             step(f"{name}: the writer alone", lambda: perf(name, *base))
             step(f"{name}: pairs under traffic", lambda: perf(name, *base, "--pcap", pcap, "--rounds", pairs))
             step(f"{name}: every frame compared", lambda: perf(name, *base, "--watch"))
+    for name, _, updates in streams():
+        if name == BURST:
+            step(f"{name}, into empty tables", lambda: perf(name, "--empty", *updates))
+    if not context.quick:
+        step("a million routes, by the mirror", lambda: mirrored(1_000_000))
     step("one change under many routes", lambda: outside(20_000 if context.quick else 1_000_000))
     return rows
 
@@ -81,11 +105,11 @@ def interval(ratios):
 def run(context, folder):
     """The part, for __main__."""
     rows = measure(context)
-    names = list(dict.fromkeys(row["stream"] for row in rows if "stream" in row))
+    names = list(dict.fromkeys(row["stream"] for row in rows if "stream" in row and row.get("what") != "burst"))
     of = {(row.get("stream"), row["what"]): row for row in rows if "what" in row}
     alone = [[name, what, f"{row['changes']:,}", f"{row['seconds']:.2f}", f"{row['per_second']:,.0f}", row["waiting_most"]]
              for (name, what), row in of.items() if "per_second" in row]
-    sections = [("The writer alone", "A reader looks up random destinations all the time, but for `fill`: all routes at once, in empty tables.",
+    sections = [("The writer alone", "A reader looks up random destinations all the time, but for `fill`: all routes at once, in empty tables. `burst`: updates into empty tables, each by itself.",
                  report.markdown(["stream", "what", "changes", "seconds", "changes a second", "waited for readers, at most"], alone), [])]
     under, wanted = [], []
     for name in names:
@@ -109,6 +133,15 @@ def run(context, folder):
                      "Two CPUs have to do for both hosts, the listener, the kernel and the router here, which decides the tails.", report.markdown(
         ["change", "routes", "times", "p50, us", "p99, us", "most, us", "last by the old way, p99, us", "system call, p50, us", "heard, p50, us"],
         [[CHANGES[row["what"]], f"{row['routes']:,}", *(row[key] for key in keys)] for row in changes]), []))
+    mirror = {row["mirror"]: row for row in rows if "mirror" in row}
+    if mirror.keys() >= {"live", "list"}:
+        live, listed = mirror["live"], mirror["list"]
+        sections.append(("The kernel's routes", "By `ip -batch`, and by lists beside a loop that reads one and throws it away.", report.markdown(
+            ["what", "figure"],
+            [["routes", f"{live['routes']:,}"], ["`ip -batch`, s", f"{live['batch_s']:.1f}"], ["the mirror meanwhile, share of a CPU", f"{live['mirror_cpu_share']:.2f}"],
+             ["visible behind the last, ms", f"{live['visible_after_ms']:.1f}"], ["events lost", live["overruns"]], ["the bare loop, s", f"{listed['bare_s']:.2f}"],
+             ["a list into a RIB, to the bare loop", f"{listed['rib_to_bare']:.2f}"], ["into a new mirror's tables", f"{listed['mirror_to_bare']:.2f}"],
+             ["into one that has all", f"{listed['again_to_bare']:.2f}"]]), []))
     failed = [row["error"] for row in rows if "error" in row]
     if failed:
         sections.append(("Failed", "; ".join(failed), "", []))
@@ -121,4 +154,9 @@ def run(context, folder):
               goals.Goal("routes", "churn, thousand changes a second", speed("churn"), 500), *wanted]
     wanted += [goals.Goal("routes", f"{words} changes under many routes: to the first frame, p50", next(
         (row["p50_us"] for row in changes if row["what"] == what), None), 1000, at_most=True, unit=" us") for what, words in CHANGES.items()]
+    burst = of.get((BURST, "burst"))
+    wanted += [goals.Goal("routes", f"{BURST} into empty tables, thousand changes a second", burst and burst["per_second"] / 1e3, 500),
+               goals.Goal("routes", "a million routes by `ip -batch`: events lost", mirror["live"]["overruns"] if mirror else None, 0, at_most=True),
+               goals.Goal("routes", "a list of a million routes into a new mirror's tables, to a bare loop",
+                          mirror["list"]["mirror_to_bare"] if mirror else None, 1.3, at_most=True)]
     return {"sections": sections, "goals": wanted, "data": {"rows": rows}}

@@ -12,14 +12,15 @@ use serde::Serialize;
 
 use super::{Failure, Update, apply, slots};
 use crate::numbers::Numbers;
-use crate::table::Route;
+use crate::table::{Prefix, Route};
 
 /// Updates between two looks at what the reader has left.
 const RECLAIM: usize = 64;
 
 #[derive(Serialize)]
 struct Line {
-    /// `fill`: all at once, into empty tables; `load`: the same, one by one; `churn`; `flush`.
+    /// `fill`: all at once, into empty tables; `load`: the same, one by one; `churn`; `flush`; `burst`: updates
+    /// that begin with empty tables.
     what: &'static str,
     updates: usize,
     /// Those after which the tables were others.
@@ -46,32 +47,71 @@ pub fn measure(routes: &[Route], updates: &[Update]) -> Result<(), Failure> {
         nexthop,
     };
     let load: Vec<Update> = routes.iter().map(|r| update(r, Some(r.nexthop))).collect();
-    let mut wanted: HashMap<_, _> = HashMap::new();
-    for update in load.iter().chain(updates) {
-        wanted.insert(update.prefix, update.nexthop);
-    }
+    let wanted = outcome(load.iter().chain(updates));
     let flush = wanted.keys().map(|&prefix| Update {
         prefix,
         nexthop: None,
     });
     let flush: Vec<Update> = flush.collect();
-    let reader = Domain::register(&domain)?;
+    let seen: Vec<Prefix> = routes.iter().map(|route| route.prefix).collect();
+    beside_a_reader(&tables, &domain, &seen, || {
+        changed("load", &mut writer, &slots, &load)?;
+        changed("churn", &mut writer, &slots, updates)?;
+        compare(&writer, &slots, &wanted)?;
+        changed("flush", &mut writer, &slots, &flush)
+    })
+}
+
+/// The updates alone, into empty tables, beside a reader of the prefixes that they name.
+///
+/// # Errors
+/// As of [`measure`].
+pub fn burst(updates: &[Update]) -> Result<(), Failure> {
+    let domain = Domain::new();
+    let tables = Arc::new(Tables::new(&domain));
+    let mut writer = Writer::new(Arc::clone(&tables), Arc::clone(&domain));
+    let slots = slots(&mut writer, &[], updates, PortId(1))?;
+    let wanted = outcome(updates.iter());
+    let seen: Vec<Prefix> = wanted.keys().copied().collect();
+    beside_a_reader(&tables, &domain, &seen, || {
+        changed("burst", &mut writer, &slots, updates)?;
+        compare(&writer, &slots, &wanted)
+    })
+}
+
+/// What is to be there after all these.
+fn outcome<'a>(updates: impl Iterator<Item = &'a Update>) -> HashMap<Prefix, Option<u32>> {
+    updates.map(|u| (u.prefix, u.nexthop)).collect()
+}
+
+/// Compares each prefix that was ever named.
+fn compare(
+    writer: &Writer,
+    slots: &[NexthopIndex],
+    wanted: &HashMap<Prefix, Option<u32>>,
+) -> Result<(), Failure> {
+    for (prefix, nexthop) in wanted {
+        let slot = nexthop.map(|number| slots[number as usize]);
+        let got = writer.get(VrfId::DEFAULT, prefix.net());
+        if got != slot {
+            return Err(format!("{prefix:?} has {got:?} and not {slot:?}").into());
+        }
+    }
+    Ok(())
+}
+
+/// Runs `work` while a thread looks up random destinations of the prefixes.
+fn beside_a_reader(
+    tables: &Tables,
+    domain: &Arc<Domain>,
+    prefixes: &[Prefix],
+    work: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let reader = Domain::register(domain)?;
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| look(&tables, reader, routes, &stop));
-        let mut phases = || {
-            changed("load", &mut writer, &slots, &load)?;
-            changed("churn", &mut writer, &slots, updates)?;
-            for (prefix, nexthop) in &wanted {
-                let slot = nexthop.map(|number| slots[number as usize]);
-                let got = writer.get(VrfId::DEFAULT, prefix.net());
-                if got != slot {
-                    return Err(format!("{prefix:?} has {got:?} and not {slot:?}").into());
-                }
-            }
-            changed("flush", &mut writer, &slots, &flush)
-        };
-        let done = phases();
+        scope.spawn(|| look(tables, reader, prefixes, &stop));
+        let done = work();
         stop.store(true, Ordering::Relaxed);
         done
     })
@@ -131,13 +171,13 @@ fn print(
 }
 
 /// Looks up one address of each prefix, in random order, round and round.
-fn look(tables: &Tables, mut reader: Reader, routes: &[Route], stop: &AtomicBool) {
+fn look(tables: &Tables, mut reader: Reader, prefixes: &[Prefix], stop: &AtomicBool) {
     let mut numbers = Numbers(1);
     let (mut ip4, mut ip6) = (Vec::new(), Vec::new());
-    for _ in routes {
-        let route = &routes[numbers.draw() as usize % routes.len()];
-        let address = route.prefix.address(&mut numbers);
-        match route.prefix.ip6 {
+    for _ in prefixes {
+        let prefix = &prefixes[numbers.draw() as usize % prefixes.len()];
+        let address = prefix.address(&mut numbers);
+        match prefix.ip6 {
             true => ip6.push(address),
             false => ip4.push(address as u32),
         }

@@ -20,8 +20,11 @@ type Failure = Box<dyn std::error::Error>;
 #[derive(Args)]
 pub struct RoutesArgs {
     /// The table, lines `prefix nexthop`.
-    #[arg(long)]
-    table: PathBuf,
+    #[arg(long, required_unless_present = "empty")]
+    table: Option<PathBuf>,
+    /// Begins with empty tables: the updates alone, each written by itself.
+    #[arg(long, requires = "updates", conflicts_with_all = ["table", "pcap", "watch"])]
+    empty: bool,
     /// Updates to replay, packed by xz or not, lines of the table's kind, `-` in the place of a
     /// withdrawn route's nexthop, or `second A|W prefix nexthop`; without it routes of the table
     /// change nexthops, go and come back.
@@ -65,7 +68,10 @@ impl RoutesArgs {
     /// If a file cannot be read, the tables refuse a route, a packet is lost for another reason
     /// than time, or one left by a wrong nexthop.
     pub fn run(&self) -> Result<(), Failure> {
-        let routes = table::read(&self.table)?;
+        let routes = match &self.table {
+            Some(path) => table::read(path)?,
+            None => Vec::new(),
+        };
         let updates = match &self.updates {
             Some(path) => read_updates(path)?,
             None => made_up(&routes),
@@ -73,6 +79,7 @@ impl RoutesArgs {
         match &self.pcap {
             Some(pcap) => self.pairs(pcap, &routes, &updates),
             None if self.watch => self.watched(&routes, &updates),
+            None if self.empty => alone::burst(&updates),
             None => alone::measure(&routes, &updates),
         }
     }
