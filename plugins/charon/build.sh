@@ -4,6 +4,8 @@
 #   build.sh [FOLDER]      into FOLDER (target/plugins/charon); prints the plugin's path
 #   build.sh --headers     only gets the headers, and prints their folder
 #
+# IRONLANE_PLUGIN_CFLAGS are flags for the compiler beside CFLAGS.
+#
 # strongSwan has no package of headers, so they come from its source: that of the installed version
 # by apt-get; where the archive has dropped that, another Debian revision of the same upstream version;
 # else the upstream release. Nothing of strongSwan is compiled. What was got is kept in
@@ -116,7 +118,7 @@ mkdir -p "$OUT"
 $CC -shared -fPIC -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers \
     -Wno-sign-compare -fvisibility=hidden -fstack-protector-strong -D_FORTIFY_SOURCE=2 -D_GNU_SOURCE= \
     -Wl,-z,relro,-z,now -include "$SOURCE/config.h" -I"$SOURCE/src/libstrongswan" -I"$SOURCE/src/libcharon" \
-    ${CFLAGS:-} -o "$OUT/libstrongswan-kernel-ironlane.so.new" "$HERE"/src/*.c
+    ${CFLAGS:-} ${IRONLANE_PLUGIN_CFLAGS:-} -o "$OUT/libstrongswan-kernel-ironlane.so.new" "$HERE"/src/*.c
 mv "$OUT/libstrongswan-kernel-ironlane.so.new" "$OUT/libstrongswan-kernel-ironlane.so"
 echo "$INSTALLED" >"$OUT/built-for"
 realpath "$OUT/libstrongswan-kernel-ironlane.so"

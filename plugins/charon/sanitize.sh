@@ -14,7 +14,8 @@ ASAN=$(${CC:-cc} -print-file-name=libasan.so)
 [ -e "$ASAN" ] || { echo "no libasan.so: install it with the compiler ${CC:-cc}"; exit 1; }
 
 # charon is not built for it, so the library must come first; memory that charon holds at its end is not the plugin's.
-export CFLAGS='-fsanitize=address,undefined -fno-omit-frame-pointer -O1 -U_FORTIFY_SOURCE'
+# Not CFLAGS, which cargo would build other C by.
+export IRONLANE_PLUGIN_CFLAGS='-fsanitize=address,undefined -fno-omit-frame-pointer -O1 -U_FORTIFY_SOURCE'
 export IRONLANE_CHARON_UNDER="env LD_PRELOAD=$ASAN ASAN_OPTIONS=log_path=$REPORTS/asan:detect_leaks=1:fast_unwind_on_malloc=0 \
 UBSAN_OPTIONS=log_path=$REPORTS/ubsan:print_stacktrace=1"
 [ $# -gt 0 ] || set -- cargo test -p ironlane-control --test charon
