@@ -9,7 +9,7 @@ BUILD="ca-certificates libdpdk-dev libipsec-mb-dev dpdk libclang-dev pkg-config 
 RUN="frr iproute2 iputils-ping traceroute iperf3 tcpdump ethtool nftables openssl python3 python3-scapy
   python3-cryptography procps jq valgrind
   strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libstrongswan-extra-plugins
-  libcharon-extra-plugins"
+  libcharon-extra-plugins libcharon-extauth-plugins"
 RUST_MINOR=89 # as rust-version in Cargo.toml
 
 CHECK=
