@@ -17,12 +17,12 @@ use std::mem;
 use ironlane_fib::{PortId, Resolved};
 use ironlane_ipsec::SaId;
 
-use crate::eal::{BURST_MAX, Mbuf, MbufBatch};
+use crate::eal::{BURST_MAX, HeadRoom, Mbuf, MbufBatch};
 use crate::reason::{DropReason, PuntReason};
 pub use arrival::{Arrival, Origin};
 pub(crate) use given::{Given, Placed};
 pub(crate) use packet::Packet;
-pub(crate) use plain::{Plain, PlainList, Sole, Straightway};
+pub(crate) use plain::{Arrived, Plain, PlainList, Sole, Straightway};
 
 /// What a stage decides about a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +169,8 @@ pub struct BurstStore {
     hops: [Option<Resolved>; BURST_MAX],
     fates: [Fate; BURST_MAX],
     lanes: [LaneList; Lane::COUNT],
+    arrived: Arrived,
+    heads: HeadRoom,
     ip4: PlainList<u32>,
     ip6: PlainList<u128>,
     ports: [PortId; BURST_MAX],
@@ -235,6 +237,11 @@ impl BurstStore {
             hops: [None; BURST_MAX],
             fates: [Fate::Undecided; BURST_MAX],
             lanes: [LaneList::EMPTY; Lane::COUNT],
+            arrived: Arrived {
+                bytes: 0,
+                stripped: false,
+            },
+            heads: HeadRoom::new(),
             ip4: PlainList::new(0),
             ip6: PlainList::new(0),
             ports: [PortId::NONE; BURST_MAX],
@@ -249,6 +256,8 @@ impl BurstStore {
     pub(crate) fn straightway(&mut self) -> Straightway<'_> {
         Straightway {
             packets: self.packets.as_mut_slice(),
+            heads: &mut self.heads,
+            arrived: &mut self.arrived,
             fates: &mut self.fates,
             ip4: &mut self.ip4,
             ip6: &mut self.ip6,
@@ -263,6 +272,17 @@ impl BurstStore {
     #[inline]
     pub fn packets_mut(&mut self) -> &mut MbufBatch {
         &mut self.packets
+    }
+
+    /// What the burst was when it came, once the straight path or [`look`](Self::look) has seen it.
+    #[inline]
+    pub(crate) fn arrived(&self) -> Arrived {
+        self.arrived
+    }
+
+    /// Looks at what came, where the straight path does not.
+    pub(crate) fn look(&mut self) {
+        self.arrived = Arrived::of(self.packets.as_slice());
     }
 
     /// Adds a packet that an SA has opened, for a burst of [`Origin::Opened`]; back if there is no room.
@@ -323,6 +343,15 @@ fn hand_out(outlet: &mut impl Outlet, fate: Fate, sa: SaId, info: &Info, mbuf: M
     }
 }
 
+/// The word of all places of a burst of `count` packets.
+#[inline]
+pub(crate) const fn places(count: usize) -> u64 {
+    match count {
+        0 => 0,
+        _ => u64::MAX >> (BURST_MAX - count),
+    }
+}
+
 /// A burst in the stages.
 #[derive(Debug)]
 pub struct Burst<'q> {
@@ -339,12 +368,13 @@ impl<'q> Burst<'q> {
             lane.len = 0;
         }
         let frames = &mut store.lanes[Lane::Frame as usize];
-        for place in 0..store.packets.len() {
-            if left >> place & 1 != 0 {
-                store.fates[place] = Fate::Undecided;
-                store.hops[place] = None;
-                frames.push(place as u8); // below BURST_MAX, which is 64
-            }
+        let mut rest = left & places(store.packets.len());
+        while rest != 0 {
+            let place = rest.trailing_zeros() as usize % BURST_MAX;
+            rest &= rest - 1;
+            store.fates[place] = Fate::Undecided;
+            store.hops[place] = None;
+            frames.push(place as u8); // below BURST_MAX, which is 64
         }
         Self { store, arrival }
     }

@@ -21,5 +21,5 @@ pub use group::{Group, MAX_BUCKETS, Member};
 pub use id::{NexthopIndex, PortId, VrfId};
 pub use nexthop::{BurstNexthops, Nexthop, NexthopRef, Nexthops, Resolved, SlotWord};
 pub use table::{Fib, FibStats, Ip4Fib, Ip6Fib, Tables};
-pub use trie::{Address, LookupPath, Run, Runs};
+pub use trie::{Address, BURST, LookupPath, Run, Runs};
 pub use writer::{Writer, WriterStats};

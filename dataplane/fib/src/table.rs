@@ -5,7 +5,7 @@ use std::fmt;
 use ironlane_rcu::primitive::{Arc, Mutex};
 use ironlane_rcu::{Domain, Guard, Published, Retirer};
 
-use crate::trie::{Address, Arena, LookupPath, RootHandle, Runs, Trie};
+use crate::trie::{Address, Arena, BURST, LookupPath, RootHandle, Runs, Trie};
 use crate::{NexthopIndex, Nexthops, VrfId};
 
 /// A lookup structure for one family of one VRF; see the README for how it works.
@@ -75,7 +75,41 @@ impl<K: Address> Fib<K> {
         self.trie.lookup_bulk(guard, addresses, answers);
     }
 
-    /// The same by certain instructions, for tests and measurements.
+    /// Looks up the first `count` addresses of a burst. What becomes of the other answers is anything: registers
+    /// that are not full cost as much as full ones, so more may be looked up.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ironlane_fib::{Adjacency, AdjacencyKind, BURST, NexthopIndex, Tables, VrfId, Writer};
+    /// # use ironlane_rcu::Domain;
+    /// # let domain = Domain::new();
+    /// # let tables = Arc::new(Tables::new(&domain));
+    /// # let mut writer = Writer::new(tables.clone(), domain.clone());
+    /// # let hop = writer.add_nexthop(Adjacency::simple(AdjacencyKind::Local).into())?;
+    /// # writer.insert(VrfId::DEFAULT, "128.0.0.0/1".parse()?, hop)?;
+    /// # let mut reader = Domain::register(&domain)?;
+    /// # let burst = reader.read();
+    /// # let fib = tables.ip4(&burst, VrfId::DEFAULT);
+    /// let mut answers = [NexthopIndex::NONE; BURST];
+    /// fib.lookup_burst(&burst, &[0x8000_0000; BURST], 3, &mut answers);
+    /// assert_eq!(answers[..3], [hop; 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If `count` is above [`BURST`], or the guard is of another domain.
+    #[inline]
+    pub fn lookup_burst(
+        &self,
+        guard: &Guard<'_>,
+        addresses: &[K; BURST],
+        count: usize,
+        answers: &mut [NexthopIndex; BURST],
+    ) {
+        self.trie.lookup_burst(guard, addresses, count, answers);
+    }
+
+    /// [`lookup_bulk`](Fib::lookup_bulk) by certain instructions, for tests and measurements.
     ///
     /// # Panics
     /// As [`lookup_bulk`](Fib::lookup_bulk), and if the CPU lacks the instructions.

@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use ironlane_fib::{Adjacency, AdjacencyKind, LookupPath, NexthopIndex, Tables, VrfId, Writer};
+use ironlane_fib::{
+    Adjacency, AdjacencyKind, BURST, LookupPath, NexthopIndex, Tables, VrfId, Writer,
+};
 use ironlane_rcu::Domain;
 use naive::NaiveTable;
 
@@ -117,7 +119,24 @@ fn check(width: u32, routes: usize, shortest: usize) {
                     .lookup_bulk_by(path, &guard, some, asked);
             }
             assert_eq!(beyond, [canary]);
-            assert_eq!(asked, &answers[range], "{path}, {len} addresses, VRF {vrf}");
+            assert_eq!(
+                asked,
+                &answers[range.clone()],
+                "{path}, {len} addresses, VRF {vrf}"
+            );
+            if len <= BURST {
+                let burst = |at| addresses[range.start + at];
+                let mut found = [canary; BURST];
+                if width == 32 {
+                    let some = std::array::from_fn(|at| (burst(at) >> 96) as u32);
+                    let fib = tables.ip4(&guard, vrf);
+                    fib.lookup_burst(&guard, &some, len, &mut found);
+                } else {
+                    let fib = tables.ip6(&guard, vrf);
+                    fib.lookup_burst(&guard, &std::array::from_fn(burst), len, &mut found);
+                }
+                assert_eq!(found[..len], answers[range], "{len} of a burst, VRF {vrf}");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use ironlane_fib::PortId;
 use ironlane_ipsec::SaId;
 
-use super::{BurstStore, Fate, Outlet, Sole, hand_out};
+use super::{BurstStore, Fate, Outlet, Sole, hand_out, places};
 use crate::eal::{BURST_MAX, Mbuf};
 
 /// What the straight path decided where SAs and policies have a say: words with a bit for each place.
@@ -38,15 +38,6 @@ pub(crate) struct Placed<'s> {
     pub(crate) fates: &'s mut [Fate; BURST_MAX],
     /// Where packets leave by.
     pub(crate) ports: &'s mut [PortId; BURST_MAX],
-}
-
-/// The places of a burst of `count` packets.
-#[inline]
-const fn places(count: usize) -> u64 {
-    match count {
-        0 => 0,
-        _ => u64::MAX >> (BURST_MAX - count),
-    }
 }
 
 /// The places in a word, in order.

@@ -4,7 +4,7 @@ use ironlane_fib::{NexthopIndex, PortId, SlotWord};
 use ironlane_ipsec::SaId;
 
 use super::{Fate, Given};
-use crate::eal::{BURST_MAX, Mbuf};
+use crate::eal::{BURST_MAX, HeadRoom, Mbuf, TAG_STRIPPED};
 
 /// The plain packets of one family. What a list holds beyond its end, which is kept apart from it, is
 /// left from bursts before: nothing is cleared.
@@ -35,18 +35,6 @@ pub(crate) struct Plain<K> {
     pub(crate) word: u32,
 }
 
-/// All places, in order.
-#[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(dead_code))]
-const PLACES: [u8; BURST_MAX] = {
-    let mut places = [0; BURST_MAX];
-    let mut place = 0;
-    while place < BURST_MAX {
-        places[place] = place as u8; // below BURST_MAX, which is 64
-        place += 1;
-    }
-    places
-};
-
 impl<K: Copy> PlainList<K> {
     pub(super) const fn new(nowhere: K) -> Self {
         Self {
@@ -68,28 +56,6 @@ impl<K: Copy> PlainList<K> {
         self.words[at] = plain.word;
         self.addresses[at] = plain.address;
         *count = at + 1;
-    }
-
-    /// Keeps what is at the places of the word `kept`, in order.
-    #[inline]
-    #[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(dead_code))]
-    pub(crate) fn keep(&mut self, kept: u64) {
-        if kept & kept.wrapping_add(1) == 0 {
-            self.places = PLACES;
-            return;
-        }
-        let (mut left, mut count) = (kept, 0);
-        while left != 0 {
-            let place = left.trailing_zeros() as usize % BURST_MAX;
-            left &= left - 1;
-            let plain = Plain {
-                address: self.addresses[place],
-                len: self.lens[place],
-                word: self.words[place],
-            };
-            // Not behind `place`, so nothing is overwritten before it was read.
-            self.push(&mut count, place as u8, plain); // below BURST_MAX, which is 64
-        }
     }
 
     /// Place and length of the first `count`.
@@ -122,6 +88,25 @@ impl<K: Copy> PlainList<K> {
     }
 }
 
+/// What a burst was when it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Arrived {
+    /// Bytes of all packets.
+    pub(crate) bytes: u64,
+    /// Whether the device took the VLAN tag off any.
+    pub(crate) stripped: bool,
+}
+
+impl Arrived {
+    /// Of these packets, one after the other.
+    pub(crate) fn of(packets: &[Mbuf]) -> Self {
+        packets.iter().fold(Self::default(), |arrived, mbuf| Self {
+            bytes: arrived.bytes + mbuf.pkt_len() as u64,
+            stripped: arrived.stripped | (mbuf.ol_flags() & TAG_STRIPPED != 0),
+        })
+    }
+}
+
 /// All packets of a burst that the straight path sends leave by one port, each in one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sole {
@@ -137,6 +122,10 @@ pub(crate) struct Sole {
 pub(crate) struct Straightway<'s> {
     /// The packets of the burst.
     pub(crate) packets: &'s mut [Mbuf],
+    /// Room to note where their frames begin.
+    pub(crate) heads: &'s mut HeadRoom,
+    /// What the burst was when it came; to be set.
+    pub(crate) arrived: &'s mut Arrived,
     /// Their fates, left from bursts before until they are set.
     pub(crate) fates: &'s mut [Fate; BURST_MAX],
     /// Room for the list of IPv4 packets.

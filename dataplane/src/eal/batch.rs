@@ -143,6 +143,11 @@ impl MbufBatch {
         unsafe { slice::from_raw_parts_mut(self.mbufs.as_mut_ptr().cast(), self.len) }
     }
 
+    /// Bytes of all packets.
+    pub fn bytes(&self) -> u64 {
+        self.as_slice().iter().map(|m| m.pkt_len() as u64).sum()
+    }
+
     /// Frees all packets, one call for all.
     #[inline]
     pub fn free(&mut self) {

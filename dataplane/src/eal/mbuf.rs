@@ -81,6 +81,12 @@ impl Mbuf {
         prefetch(self.head().data_ptr());
     }
 
+    /// Where the data of the first segment begins.
+    #[inline]
+    pub(super) fn data_start(&self) -> *mut u8 {
+        self.head().data_ptr()
+    }
+
     /// Bytes of the first segment.
     #[inline]
     pub fn data(&self) -> &[u8] {

@@ -10,7 +10,6 @@ pub(crate) mod poll;
 pub(crate) mod rings;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
-mod tags;
 mod wake;
 
 pub use counters::{LcoreCounters, LoopCounts, PortCounts, StageCounts};

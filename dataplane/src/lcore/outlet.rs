@@ -210,7 +210,7 @@ impl LcoreOutlet {
         }
         let sent = lane.queue.send(&mut lane.batch);
         if sent < offered {
-            bytes -= len_of(&lane.batch);
+            bytes -= lane.batch.bytes();
             self.counters
                 .dropped(port, DropReason::TxQueueFull, (offered - sent) as u64);
             lane.batch.free();
@@ -407,13 +407,4 @@ fn push(batch: &mut MbufBatch, mbuf: Mbuf) {
         debug_assert!(false, "pushed to a full batch");
         mbuf.free();
     }
-}
-
-#[inline]
-fn len_of(batch: &MbufBatch) -> u64 {
-    batch
-        .as_slice()
-        .iter()
-        .map(|mbuf| mbuf.pkt_len() as u64)
-        .sum()
 }

@@ -17,7 +17,6 @@ use super::ipsec::{Crypto, Tag};
 use super::outlet::LcoreOutlet;
 use super::shared::Shared;
 use super::snapshot::CounterSet;
-use super::tags;
 use crate::burst::{Arrival, BurstStore};
 use crate::dataplane::IdleConfig;
 use crate::eal::{Clock, MbufBatch, RingConsumer, RxQueue};
@@ -148,22 +147,19 @@ impl Lcore {
                 continue;
             }
             let port = arrival.port;
-            let counters = &mut self.outlet.counters;
-            let (bytes, stripped) = tags::sum(packets);
-            counters.rx(port, count as u64, bytes);
-            if stripped {
-                tags::put_back(packets);
-            }
-            counters.lap(StageId::Rx, count as u64);
+            self.outlet.counters.lap(StageId::Rx, count as u64);
             moved += count;
             if !self.shared.is_admin_up(port) {
+                let bytes = packets.bytes();
+                self.outlet.counters.rx(port, count as u64, bytes);
                 self.outlet.lose_all(port, DropReason::RxPortDown, packets);
                 continue;
             }
             let now_ns = self.clock.at_ns(self.outlet.counters.clock());
             let view = read.view(&guard, now_ns);
-            self.pipeline
-                .run(store, arrival, &view, &mut self.outlet.counters);
+            let counters = &mut self.outlet.counters;
+            let bytes = self.pipeline.run(store, arrival, &view, counters);
+            counters.rx(port, count as u64, bytes);
             self.settle(store, arrival, &view);
         }
         moved

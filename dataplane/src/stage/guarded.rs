@@ -17,8 +17,8 @@ use super::TablesView;
 use super::named::{Named, NamedSa};
 use super::policy::if_id_and_mark;
 use super::simd::HeaderPath;
-use super::straight::{Family, L2, V4, V6, all, member, rewrite, settle_plain, sort_plain};
-use crate::burst::{Arrival, BurstStore, Fate, Given, Origin, PlainList};
+use super::straight::{Family, L2, V4, V6, member, rewrite, settle_plain, sort_plain};
+use crate::burst::{Arrival, BurstStore, Fate, Given, Origin, PlainList, places};
 use crate::eal::crypto::Session;
 use crate::eal::{BURST_MAX, Mbuf};
 
@@ -65,7 +65,7 @@ pub(super) fn run(
         };
     }
     *way.given = done;
-    all(way.packets.len()) & !(done.sent | gone)
+    places(way.packets.len()) & !(done.sent | gone)
 }
 
 /// What becomes of one packet.

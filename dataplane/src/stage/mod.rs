@@ -7,7 +7,7 @@
 use ironlane_fib::Tables;
 use ironlane_rcu::Guard;
 
-use crate::burst::{Arrival, Burst, BurstStore, Lane};
+use crate::burst::{Arrival, Arrived, Burst, BurstStore, Lane};
 use crate::ipsec::Ipsec;
 use crate::reason::{DropReason, PuntReason, StageId};
 
@@ -33,6 +33,7 @@ pub(crate) mod named;
 mod policy;
 mod simd;
 mod straight;
+mod tags;
 mod upper;
 
 pub use glean::GleanLimit;
@@ -159,25 +160,33 @@ macro_rules! stages {
             /// What each stage may do, in packet order.
             pub const CARDS: &'static [StageCard] = &[straight::CARD, $(StageCard::of::<$stage>(),)+];
 
-            /// Decides every packet of `store`. Lcores, once a burst; it neither allocates nor
-            /// calls DPDK but to join split headers. A stage without packets costs one compare.
+            /// Decides every packet of `store`; returns the bytes of all of them, as they came. Lcores, once a
+            /// burst; it neither allocates nor calls DPDK but to join split headers. A stage without packets
+            /// costs one compare.
             pub fn run<'q>(
                 &self,
                 store: &'q mut BurstStore,
                 arrival: Arrival,
                 view: &TablesView<'q>,
                 meter: &mut impl StageMeter,
-            ) {
+            ) -> u64 {
                 let count = store.packets_mut().len();
                 store.give_nothing();
                 let left = match policy::is_needed(arrival.origin, view) {
-                    _ if self.stages_only => u64::MAX,
+                    _ if self.stages_only => {
+                        store.look();
+                        u64::MAX
+                    }
                     true => guarded::run(self.headers, store, arrival, view),
                     false => straight::run(self.headers, store, arrival, view),
                 };
                 meter.lap(StageId::Straight, count as u64);
+                let Arrived { bytes, stripped } = store.arrived();
                 if left == 0 {
-                    return;
+                    return bytes;
+                }
+                if stripped {
+                    tags::put_back(store.packets_mut().as_mut_slice());
                 }
                 let mut burst = Burst::new(store, arrival, left);
                 $({
@@ -185,6 +194,7 @@ macro_rules! stages {
                     step(pick(self), &mut burst, view, meter);
                 })+
                 debug_assert_eq!(burst.balance(), (0, burst.len()), "waiting, decided");
+                bytes
             }
         }
     };

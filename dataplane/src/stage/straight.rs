@@ -21,15 +21,12 @@ use ironlane_packet::flow;
 
 use super::simd::{self, Found, HeaderPath};
 use super::{StageCard, TablesView};
-use crate::burst::{Arrival, BurstStore, Fate, Lane, PlainList, Sole, Straightway};
-use crate::eal::{BURST_MAX, Mbuf};
+use crate::burst::{Arrival, BurstStore, Fate, Lane, PlainList, Sole, Straightway, places};
+use crate::eal::{BURST_MAX, HEAD_BYTES, Heads, Mbuf};
 use crate::reason::StageId;
 
 /// Length of the Ethernet header, in bytes.
 pub(super) const L2: usize = 14;
-
-/// Bytes of a frame that hold what is rewritten; the shortest plain frame has them.
-pub(super) const HEADS: usize = 34;
 
 /// What the stage may do.
 pub(super) const CARD: StageCard = StageCard {
@@ -49,49 +46,41 @@ pub(super) fn run(
     view: &TablesView<'_>,
 ) -> u64 {
     let mut way = store.straightway();
-    let sorted = sort_plain(path, &mut way, arrival.mac);
+    let mut heads = way.heads.note(way.packets);
+    let sorted = simd::find(path, &heads, way.ip4, way.ip6, arrival.mac);
     let (ip4, ip6) = (
         sorted.ip4.count_ones() as usize,
         sorted.ip6.count_ones() as usize,
     );
     let mut sent = 0;
     // What turns back to the port it came by may be to be redirected (RFC 1812 5.2.7.2, RFC 4861 8.2).
+    let except = arrival.turning_port();
     if ip4 != 0 {
         let list = &mut *way.ip4;
         let fib = view.tables.ip4(view.guard, arrival.vrf);
-        fib.lookup_bulk(view.guard, &list.addresses[..ip4], &mut list.answers[..ip4]);
-        let missed = forward::<V4>(
-            way.packets,
-            list,
-            ip4,
-            view,
-            arrival.turning_port(),
-            way.ports,
-        );
+        fib.lookup_burst(view.guard, &list.addresses, ip4, &mut list.answers);
+        let missed = forward::<V4>(&mut heads, list, ip4, view, except, way.ports);
         sent |= sorted.ip4 & !missed;
     }
     if ip6 != 0 {
         let list = &mut *way.ip6;
         let fib = view.tables.ip6(view.guard, arrival.vrf);
-        fib.lookup_bulk(view.guard, &list.addresses[..ip6], &mut list.answers[..ip6]);
-        let missed = forward::<V6>(
-            way.packets,
-            list,
-            ip6,
-            view,
-            arrival.turning_port(),
-            way.ports,
-        );
+        fib.lookup_burst(view.guard, &list.addresses, ip6, &mut list.answers);
+        let missed = forward::<V6>(&mut heads, list, ip6, view, except, way.ports);
         sent |= sorted.ip6 & !missed;
     }
+    *way.arrived = sorted.arrived;
     settle_plain(&mut way, sorted, (ip4, ip6), sent, 0);
-    all(way.packets.len()) & !sent
+    places(way.packets.len()) & !sent
 }
 
 /// Lists what is plain by the path.
 #[inline]
 pub(super) fn sort_plain(path: HeaderPath, way: &mut Straightway<'_>, own: Mac) -> Found {
-    simd::find(path, way, own)
+    let heads = way.heads.note(way.packets);
+    let found = simd::find(path, &heads, way.ip4, way.ip6, own);
+    *way.arrived = found.arrived;
+    found
 }
 
 /// Cuts what is behind the packets that were sent, or are `gone` elsewhere, and puts down the fates of those
@@ -109,15 +98,20 @@ pub(super) fn settle_plain(
         cut(way, ip4, ip6, longer);
     }
     let count = way.packets.len();
-    let left = all(count) & !sent;
+    let left = places(count) & !sent;
     // What was listed and not sent has its length among the others.
     *way.sole = match sent == sorted.ip4 | sorted.ip6 {
         true => sole_port(&mut way.ports[..count], sent, left),
         false => None,
     };
     if let Some(sole) = way.sole {
-        let l3 = way.ip4.len_bytes(ip4) + way.ip6.len_bytes(ip6);
-        sole.bytes = (sent.count_ones() as usize * L2 + l3) as u64;
+        sole.bytes = match left | sorted.cut {
+            0 => sorted.arrived.bytes,
+            _ => {
+                let l3 = way.ip4.len_bytes(ip4) + way.ip6.len_bytes(ip6);
+                (sent.count_ones() as usize * L2 + l3) as u64
+            }
+        };
         if left != 0 {
             way.fates[..count].fill(Fate::Send(sole.port));
         }
@@ -147,14 +141,6 @@ fn sole_port(ports: &mut [PortId], sent: u64, left: u64) -> Option<Sole> {
         bytes: 0,
         left,
     })
-}
-
-/// The word of all places of a burst of `count` packets.
-pub(super) const fn all(count: usize) -> u64 {
-    match count {
-        0 => 0,
-        _ => u64::MAX >> (BURST_MAX - count),
-    }
 }
 
 /// What differs between IPv4 and IPv6 behind the lookup.
@@ -198,7 +184,7 @@ impl Family for V6 {
 /// Functions of their own: in one with the checks the loops would have too few registers.
 #[inline(never)]
 fn forward<F: Family>(
-    packets: &mut [Mbuf],
+    heads: &mut Heads<'_>,
     list: &mut PlainList<F::Address>,
     count: usize,
     view: &TablesView<'_>,
@@ -212,17 +198,15 @@ fn forward<F: Family>(
         Some((egress, in_use))
             if egress.port() != except && list.longest(count) <= egress.forwards_up_to() =>
         {
-            for (place, word, slot) in list.hops(count) {
-                if let Some(mbuf) = packets.get_mut(usize::from(place)) {
-                    rewrite::<F>(mbuf, word, slot, egress);
-                }
-            }
+            let hops = list.hops(count);
+            let frames = hops.map(|(place, word, slot)| (place, slot.addresses(egress), word));
+            heads.rewrite(F::WORD_AT, frames);
             if !in_use {
                 for &answer in &list.answers[..count] {
                     nexthops.mark_used(answer);
                 }
             }
-            if count == packets.len() {
+            if count == heads.packets().len() {
                 ports[..count].fill(egress.port());
             } else {
                 for &place in &list.places[..count] {
@@ -231,14 +215,14 @@ fn forward<F: Family>(
             }
             0
         }
-        _ => one_by_one::<F>(packets, list, count, view, except, ports),
+        _ => one_by_one::<F>(heads, list, count, view, except, ports),
     }
 }
 
 /// As [`forward`], for nexthops that differ in port or rules, are groups, or not to be forwarded to.
 #[inline(never)]
 fn one_by_one<F: Family>(
-    packets: &mut [Mbuf],
+    heads: &mut Heads<'_>,
     list: &PlainList<F::Address>,
     count: usize,
     view: &TablesView<'_>,
@@ -248,13 +232,12 @@ fn one_by_one<F: Family>(
     let mut missed = 0;
     let nexthops = view.tables.nexthops().of_burst(view.guard);
     let lens = list.lens[..count].iter().zip(&list.answers[..count]);
-    for ((place, word, slot), (&len, &answer)) in list.hops(count).zip(lens) {
-        let place = usize::from(place) % BURST_MAX;
-        let Some(mbuf) = packets.get_mut(place) else {
-            break;
-        };
+    for ((at, word, slot), (&len, &answer)) in list.hops(count).zip(lens) {
+        let place = usize::from(at) % BURST_MAX;
         let (mut hop, mut slot) = (answer, slot);
-        if !slot.is_adjacency() {
+        if !slot.is_adjacency()
+            && let Some(mbuf) = heads.packets().get(place)
+        {
             hop = member::<F>(mbuf, len, answer, view);
             slot = nexthops.word(hop);
         }
@@ -268,7 +251,7 @@ fn one_by_one<F: Family>(
             missed |= 1 << place;
             continue;
         }
-        rewrite::<F>(mbuf, word, slot, egress);
+        heads.rewrite(F::WORD_AT, [(at, slot.addresses(egress), word)].into_iter());
         if !slot.is_used() {
             nexthops.mark_used(hop);
         }
@@ -309,7 +292,7 @@ pub(super) fn member<F: Family>(
 /// The new addresses, one hop less; the type stays what it is.
 #[inline]
 pub(super) fn rewrite<F: Family>(mbuf: &mut Mbuf, word: u32, slot: SlotWord, egress: Egress) {
-    if let Some(frame) = mbuf.data_mut().first_chunk_mut::<HEADS>() {
+    if let Some(frame) = mbuf.data_mut().first_chunk_mut::<HEAD_BYTES>() {
         let (first, last) = slot.addresses(egress);
         if let Some(at) = frame.first_chunk_mut() {
             *at = first;

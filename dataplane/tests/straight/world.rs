@@ -121,6 +121,8 @@ pub(crate) struct Frame {
     /// Bytes in the first buffer; the others are in a second one.
     pub(crate) first: usize,
     pub(crate) nic: RxChecksum,
+    /// What the device took off.
+    pub(crate) tag: Option<u16>,
 }
 
 impl Frame {
@@ -129,6 +131,7 @@ impl Frame {
             first: bytes.len(),
             bytes,
             nic: RxChecksum::Unknown,
+            tag: None,
         }
     }
 
@@ -146,6 +149,7 @@ impl Frame {
             mbuf.chain(segment(tail));
         }
         mbuf.set_ip_checksum(self.nic);
+        mbuf.set_stripped_tag(self.tag);
         mbuf
     }
 }
@@ -315,7 +319,9 @@ impl World {
             origin: self.origin,
             ..ARRIVAL
         };
-        self.ways[pipeline].run(&mut store, arrival, &view, &mut met);
+        let bytes = self.ways[pipeline].run(&mut store, arrival, &view, &mut met);
+        let came: usize = frames.iter().map(|frame| frame.bytes.len()).sum();
+        assert_eq!(bytes, came as u64, "bytes as they came");
         let mut ends = Ends::default();
         store.settle(&mut ends);
         assert!(store.packets_mut().is_empty());
@@ -404,6 +410,9 @@ pub(crate) fn any(numbers: &mut Numbers) -> Frame {
     let mut frame = Frame::of(bytes);
     if numbers.below(20) == 0 {
         frame.first = numbers.below(frame.bytes.len() + 1);
+    }
+    if numbers.below(40) == 0 {
+        frame.tag = Some(numbers.below(3) as u16);
     }
     frame.nic = numbers.one(&[
         RxChecksum::Unknown,

@@ -53,6 +53,7 @@ pub(super) unsafe fn ip4(
         match addresses.len() {
             16 => ip4_lanes::<1>(root, arena, addresses, answers),
             32 => ip4_lanes::<2>(root, arena, addresses, answers),
+            48 => ip4_lanes::<3>(root, arena, addresses, answers),
             64 => ip4_lanes::<4>(root, arena, addresses, answers),
             len => {
                 // Loads and stores of some lanes are slow where whole ones are not.
@@ -110,6 +111,7 @@ unsafe fn ip6_any<const FLAT: bool>(
             8 => ip6_lanes::<1, FLAT>(root, arena, addresses, answers),
             16 => ip6_lanes::<2, FLAT>(root, arena, addresses, answers),
             32 => ip6_lanes::<4, FLAT>(root, arena, addresses, answers),
+            48 => ip6_lanes::<6, FLAT>(root, arena, addresses, answers),
             64 => ip6_lanes::<8, FLAT>(root, arena, addresses, answers),
             len => {
                 // Loads and stores of some lanes are slow where whole ones are not.

@@ -15,7 +15,7 @@ use super::word::Word;
 use crate::NexthopIndex;
 
 /// How many lookups are in flight at once: a burst.
-const LANES: usize = 64;
+pub const BURST: usize = 64;
 
 /// Which instructions [`lookup_bulk`](crate::Fib::lookup_bulk) uses. The answers are the same.
 ///
@@ -81,6 +81,17 @@ impl LookupPath {
         available.next_back().unwrap_or(Self::Plain)
     }
 
+    /// How many lanes to look up for so many addresses, where more do no harm: full registers, unless more than a
+    /// quarter of them would be in vain.
+    #[inline]
+    pub(super) fn lanes(self, count: usize) -> usize {
+        let full = count.next_multiple_of(16);
+        match self {
+            Self::Avx512 if (full - count) * 4 <= full => full,
+            _ => count,
+        }
+    }
+
     /// What is taken unasked: the fastest; or that which the variable `IRONLANE_LOOKUP` of the
     /// environment names, if the CPU has that.
     pub fn best() -> Self {
@@ -110,11 +121,11 @@ pub(super) unsafe fn lookup<K: Address>(
     addresses: &[K],
     answers: &mut [NexthopIndex],
 ) {
-    for (addresses, answers) in addresses.chunks(LANES).zip(answers.chunks_mut(LANES)) {
+    for (addresses, answers) in addresses.chunks(BURST).zip(answers.chunks_mut(BURST)) {
         match path {
             #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
             // SAFETY: by our contract; whoever names this path has asked for it (`Trie` at its
-            // making, `Fib::lookup_bulk_by` at the call); at most LANES addresses.
+            // making, `Fib::lookup_bulk_by` at the call); at most BURST addresses.
             LookupPath::Avx512 => unsafe {
                 match K::family(addresses) {
                     Family::Ip4(addresses) => avx512::ip4(root, arena, addresses, answers),
@@ -148,7 +159,7 @@ unsafe fn bmi2<K: Address>(
 /// it looks at the first. Which lanes go on cannot be guessed, so that is computed, not branched.
 ///
 /// # Safety
-/// Called under a guard that protects the tables; at most [`LANES`] addresses, as many answers.
+/// Called under a guard that protects the tables; at most [`BURST`] addresses, as many answers.
 #[inline(always)]
 unsafe fn plain<K: Address>(
     root: &Root,
@@ -159,13 +170,13 @@ unsafe fn plain<K: Address>(
     let mut lanes = Lanes::new(0, 0);
     for (lane, &address) in addresses.iter().enumerate() {
         let (word, bits) = root.enter(address);
-        lanes.words[lane % LANES] = word;
-        lanes.keys[lane % LANES] = address.behind(bits).top();
+        lanes.words[lane % BURST] = word;
+        lanes.keys[lane % BURST] = address.behind(bits).top();
     }
     for lane in 0..addresses.len() {
-        let word = lanes.words[lane % LANES];
+        let word = lanes.words[lane % BURST];
         prefetch(arena, word);
-        lanes.live[lanes.count % LANES] = lane as u8;
+        lanes.live[lanes.count % BURST] = lane as u8;
         lanes.count += usize::from(word.is_node());
     }
     // SAFETY: by our contract; the words were loaded under its guard.
@@ -181,11 +192,11 @@ unsafe fn plain<K: Address>(
 /// Addresses on their way down, one in a lane.
 pub(super) struct Lanes {
     /// What each has found.
-    words: [Word; LANES],
+    words: [Word; BURST],
     /// What is behind the bits that led there, left-aligned.
-    keys: [u64; LANES],
+    keys: [u64; BURST],
     /// Those whose word leads to a branching block; so many.
-    live: [u8; LANES],
+    live: [u8; BURST],
     count: usize,
     /// How many levels below the root they are.
     level: u32,
@@ -196,9 +207,9 @@ impl Lanes {
     #[inline(always)]
     pub(super) fn new(level: u32, count: usize) -> Self {
         Self {
-            words: [Word::NONE; LANES],
-            keys: [0; LANES],
-            live: [0; LANES],
+            words: [Word::NONE; BURST],
+            keys: [0; BURST],
+            live: [0; BURST],
             count,
             level,
         }
@@ -234,13 +245,13 @@ impl Lanes {
                 for &lane in &self.live[..self.count] {
                     let address = addresses[usize::from(lane)];
                     let bits = address.enter(root.shape()).1 + self.level * NODE_BITS;
-                    self.keys[usize::from(lane) % LANES] = address.behind(bits).top();
+                    self.keys[usize::from(lane) % BURST] = address.behind(bits).top();
                 }
             }
             self.level += 1;
             let mut deeper = 0;
             for turn in 0..self.count {
-                // SAFETY: `live` has `count` lanes, each below LANES, and no lane twice; so `deeper`
+                // SAFETY: `live` has `count` lanes, each below BURST, and no lane twice; so `deeper`
                 // is not beyond `turn`. The lane's word leads to a block and was loaded under the
                 // guard of our contract; there is a word for each run, or for each slot.
                 unsafe {

@@ -5,7 +5,7 @@ use ironlane_rcu::primitive::{Arc, AtomicU64, Ordering};
 use ironlane_rcu::{Domain, Guard, Published};
 
 use super::arena::Arena;
-use super::bulk::{self, LookupPath};
+use super::bulk::{self, BURST, LookupPath};
 use super::key::{Address, NODE_BITS, Shape};
 use super::root::Root;
 use super::word::{Word, guard};
@@ -68,7 +68,20 @@ impl<K: Address> Trie<K> {
         self.lookup_bulk_by(self.path, guard, addresses, answers);
     }
 
-    /// The same by a path of one's choice.
+    /// The first `count` addresses, in as many lanes as the path likes best.
+    #[inline]
+    pub(crate) fn lookup_burst(
+        &self,
+        guard: &Guard<'_>,
+        addresses: &[K; BURST],
+        count: usize,
+        answers: &mut [NexthopIndex; BURST],
+    ) {
+        let lanes = self.path.lanes(count);
+        self.lookup_bulk(guard, &addresses[..lanes], &mut answers[..lanes]);
+    }
+
+    /// [`lookup_bulk`](Self::lookup_bulk) by a path of one's choice.
     ///
     /// # Panics
     /// If the CPU lacks the instructions.

@@ -30,7 +30,7 @@ mod word;
 mod words;
 
 pub(crate) use arena::Arena;
-pub use bulk::LookupPath;
+pub use bulk::{BURST, LookupPath};
 pub use key::Address;
 pub(crate) use lookup::{RootHandle, Trie};
 pub(crate) use update::{Edit, Memory, TrieWriter};

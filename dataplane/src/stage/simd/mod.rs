@@ -6,7 +6,8 @@ use std::fmt;
 
 use ironlane_packet::eth::Mac;
 
-use crate::burst::Straightway;
+use crate::burst::{Arrived, PlainList};
+use crate::eal::Heads;
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod avx512;
@@ -52,6 +53,7 @@ impl HeaderPath {
                 is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("popcnt")
             }
             #[cfg(not(all(target_arch = "x86_64", not(miri))))]
             Self::Avx512 => false,
@@ -75,19 +77,23 @@ impl fmt::Display for HeaderPath {
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 const FEWEST: usize = 12;
 
-/// Lists the plain packets of a burst. The CPU has the instructions of the path.
+/// Lists the plain packets of a burst, in order; what the lists hold behind them is anything. The CPU has the
+/// instructions of the path.
 #[inline]
-pub(super) fn find(path: HeaderPath, way: &mut Straightway<'_>, own: Mac) -> Found {
+pub(super) fn find(
+    path: HeaderPath,
+    heads: &Heads<'_>,
+    ip4: &mut PlainList<u32>,
+    ip6: &mut PlainList<u128>,
+    own: Mac,
+) -> Found {
     match path {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        HeaderPath::Avx512 if way.packets.len() >= FEWEST => {
+        HeaderPath::Avx512 if heads.packets().len() >= FEWEST => {
             // SAFETY: the pipeline takes only paths that the CPU has.
-            let found = unsafe { avx512::find(way.packets, own, way.ip4, way.ip6) };
-            way.ip4.keep(found.ip4);
-            way.ip6.keep(found.ip6);
-            found
+            unsafe { avx512::find(heads, ip4, ip6, own) }
         }
-        _ => plain::find(way, own),
+        _ => plain::find(heads.packets(), ip4, ip6, own),
     }
 }
 
@@ -100,4 +106,6 @@ pub(super) struct Found {
     pub(super) ip6: u64,
     /// Of these, those with bytes behind the packet.
     pub(super) cut: u64,
+    /// Of all packets.
+    pub(super) arrived: Arrived,
 }

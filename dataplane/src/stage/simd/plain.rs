@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use ironlane_packet::eth::Mac;
 
-use super::super::straight::{HEADS, L2};
+use super::super::straight::L2;
 use super::Found;
-use crate::burst::{Plain, Straightway};
-use crate::eal::{BURST_MAX, Mbuf, RxChecksum};
+use crate::burst::{Arrived, Plain, PlainList};
+use crate::eal::{BURST_MAX, HEAD_BYTES, Mbuf, RxChecksum, TAG_STRIPPED};
 
 #[inline]
 fn word(bytes: [u8; 8]) -> u64 {
@@ -17,14 +17,22 @@ fn word(bytes: [u8; 8]) -> u64 {
 /// Lists the plain packets of each family: unicast frames for `own` in one buffer each, with a
 /// header that breaks no rule and needs nothing special.
 #[inline]
-pub(super) fn find(way: &mut Straightway<'_>, own: Mac) -> Found {
+pub(super) fn find(
+    packets: &[Mbuf],
+    list4: &mut PlainList<u32>,
+    list6: &mut PlainList<u128>,
+    own: Mac,
+) -> Found {
     let [a, b, c, d, e, f] = own.0;
     let own = word([a, b, c, d, e, f, 0, 0]) << 16;
     let (mut ip4, mut ip6) = (0, 0);
-    let mut found = Found::default();
-    for (place, mbuf) in (0..BURST_MAX as u8).zip(&*way.packets) {
+    let mut found = Found {
+        arrived: Arrived::of(packets),
+        ..Found::default()
+    };
+    for (place, mbuf) in (0..BURST_MAX as u8).zip(packets) {
         let frame = mbuf.data();
-        let Some(head) = frame.first_chunk::<HEADS>() else {
+        let Some(head) = frame.first_chunk::<HEAD_BYTES>() else {
             continue;
         };
         let (eth, _) = head.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
@@ -32,6 +40,7 @@ pub(super) fn find(way: &mut Straightway<'_>, own: Mac) -> Found {
         let (dst, src) = ((eth as u64) << 16, (eth >> 32) as u64 >> 16 << 16);
         // All of these are zero for a plain frame.
         let odd = dst ^ own | src & GROUP | u64::from(mbuf.nb_segs() ^ 1);
+        let odd = odd | mbuf.ol_flags() & TAG_STRIPPED;
         if odd != 0 || src == own {
             continue;
         }
@@ -41,14 +50,14 @@ pub(super) fn find(way: &mut Straightway<'_>, own: Mac) -> Found {
             if let Some(plain) = check4(head, mbuf) {
                 found.cut |= u64::from(is_longer(mbuf, plain.len)) << place;
                 found.ip4 |= 1 << place;
-                way.ip4.push(&mut ip4, place, plain);
+                list4.push(&mut ip4, place, plain);
             }
         } else if kind & 0xf0_ffff == 0x60_dd86
             && let Some(plain) = check6(frame)
         {
             found.cut |= u64::from(is_longer(mbuf, plain.len)) << place;
             found.ip6 |= 1 << place;
-            way.ip6.push(&mut ip6, place, plain);
+            list6.push(&mut ip6, place, plain);
         }
     }
     found
@@ -65,14 +74,14 @@ const GROUP: u64 = 1 << 16;
 
 /// What is known of an IPv4 packet if it is plain, from the first bytes of its frame.
 #[inline]
-fn check4(head: &[u8; HEADS], mbuf: &Mbuf) -> Option<Plain<u32>> {
+fn check4(head: &[u8; HEAD_BYTES], mbuf: &Mbuf) -> Option<Plain<u32>> {
     const HEADER: usize = 20;
     let front = word(*head[L2..].first_chunk()?);
     let back = word(*head[L2 + 8..].first_chunk()?);
     let to = u32::from_le_bytes(*head[L2 + 16..].first_chunk()?);
     let len = ((front >> 16) as u16).swap_bytes();
     // Not below a header, not beyond the frame, in one compare.
-    let plain = usize::from(len).wrapping_sub(HEADER) <= mbuf.data_len() - HEADS
+    let plain = usize::from(len).wrapping_sub(HEADER) <= mbuf.data_len() - HEAD_BYTES
         && back & 0xfe != 0
         && is_ordinary4((back >> 32) as u32)
         && is_ordinary4(to)
