@@ -170,17 +170,22 @@ unsafe fn ip4_lanes<const N: usize>(
     });
     while any != 0 {
         any = 0;
+        // All heads before any word: a word waits for its head, and what waits takes the room in which the
+        // CPU could ask for others.
+        let mut heads = [[_mm512_setzero_si512(); 2]; N];
         registers!(n < N, {
-            // Twice the unit: the bit that says "block" is shifted out.
-            let unit = _mm512_add_epi32(words[n], words[n]);
+            let unit = double(words[n]);
             // SAFETY: the lanes of the mask lead to blocks, loaded under the guard of our contract.
-            let (low, high) = unsafe {
-                (
+            heads[n] = unsafe {
+                [
                     gather_heads(live[n] as u8, _mm512_castsi512_si256(unit), arena.base()),
                     gather_heads((live[n] >> 8) as u8, upper(unit), arena.base()),
-                )
+                ]
             };
+        });
+        registers!(n < N, {
             // Of the bits that begin runs those up to the slot, counted.
+            let [low, high] = heads[n];
             let slot = _mm512_srli_epi32::<26>(keys[n]);
             let shift = _mm512_sub_epi32(_mm512_set1_epi32(63), slot);
             keys[n] = _mm512_slli_epi32::<6>(keys[n]);
@@ -193,7 +198,7 @@ unsafe fn ip4_lanes<const N: usize>(
                 _mm512_cvtepi64_epi32(high),
             );
             // The head is as long as two words; the first run is counted as 1.
-            let place = _mm512_add_epi32(unit, count);
+            let place = _mm512_add_epi32(double(words[n]), count);
             // SAFETY: a word for each run, in the same blocks; offset by one word.
             words[n] = unsafe {
                 gather_words(
@@ -213,6 +218,13 @@ unsafe fn ip4_lanes<const N: usize>(
         // SAFETY: as many answers as addresses; an index is a transparent u32.
         unsafe { _mm512_storeu_epi32(target.wrapping_add(16 * n), leaf) };
     }
+}
+
+/// Twice the unit that a word leads to: the bit that says "block" is shifted out.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn double(word: __m512i) -> __m512i {
+    _mm512_add_epi32(word, word)
 }
 
 /// # Safety
