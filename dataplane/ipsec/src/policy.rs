@@ -1,10 +1,11 @@
 //! Policies: what to do with a packet.
 
+use std::mem::offset_of;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use ironlane_fib::VrfId;
+use ironlane_rcu::prefetch_first;
 
 use crate::{Flow, Mark, Mode, PolicyId, Protocol, SaId, SaSpec, Selector};
 
@@ -52,24 +53,27 @@ pub enum Action {
 /// };
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Fields stand in this order in memory: those that lcores look at for each packet come first.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[repr(C)]
 pub struct PolicySpec {
-    /// Which packets are asked about.
-    pub direction: PolicyDirection,
-    /// Which of them it is for.
+    /// Which packets it is for.
     pub selector: Selector,
-    /// Of two policies that match, the one with the smaller priority decides; of equal ones that
-    /// which was added first.
-    pub priority: u32,
-    /// What becomes of them.
-    pub action: Action,
     /// Only packets through this XFRM interface; 0 for packets through none.
     pub if_id: u32,
     /// Only packets with this mark.
     pub mark: Mark,
+    /// What becomes of them.
+    pub action: Action,
     /// Outer source and destination that the SA of a packet that arrived must have, as templates of XFRM
     /// say it: the unspecified address for any. Not looked at in transport mode, where the selector says it.
     pub outer: Option<(IpAddr, IpAddr)>,
+    /// Of two policies that match, the one with the smaller priority decides; of equal ones that
+    /// which was added first.
+    pub priority: u32,
+    /// Which packets are asked about.
+    pub direction: PolicyDirection,
     /// Where inner packets are routed.
     pub vrf: VrfId,
 }
@@ -176,45 +180,43 @@ pub fn admits(policy: Option<&PolicySpec>, sa: Option<&SaSpec>) -> Result<(), No
 /// No SA.
 const NONE: u64 = u64::MAX;
 
-/// A policy that lcores find.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    id: PolicyId,
-    spec: Arc<PolicySpec>,
-    /// Smaller is asked first: the priority, then the order of adding.
-    pub(crate) rank: u64,
-    state: Arc<State>,
-}
-
-/// What changes without publishing the policy anew.
+/// A policy that lcores find: what it says never changes, and the rest a word at a time.
+///
+/// What every packet looks at comes first, as in [`Sa`](crate::Sa).
 #[derive(Debug)]
-struct State {
+#[repr(C, align(64))]
+pub struct Policy {
     /// The bound SA, or [`NONE`].
     sa: AtomicU64,
+    /// Smaller is asked first: the priority, then the order of adding.
+    pub(crate) rank: u64,
     last_use_s: AtomicU64,
+    id: PolicyId,
     /// When an acquire was raised last, in seconds, cut to 32 bits; 0 for never.
     acquired_s: AtomicU32,
+    spec: PolicySpec,
 }
+
+/// So much of it is looked at for each packet: whether there are outer addresses, and seldom which.
+const HOT_BYTES: usize = offset_of!(Policy, spec) + offset_of!(PolicySpec, outer) + 1;
+const _: () = assert!(HOT_BYTES <= 128);
 
 impl Policy {
     pub(crate) fn new(id: PolicyId, spec: PolicySpec, rank: u64) -> Self {
         Self {
-            id,
-            spec: Arc::new(spec),
+            sa: AtomicU64::new(NONE),
             rank,
-            state: Arc::new(State {
-                sa: AtomicU64::new(NONE),
-                last_use_s: AtomicU64::new(0),
-                acquired_s: AtomicU32::new(0),
-            }),
+            last_use_s: AtomicU64::new(0),
+            id,
+            acquired_s: AtomicU32::new(0),
+            spec,
         }
     }
 
-    /// Asks the CPU for what it points to.
+    /// Asks the CPU for what every packet needs of it.
     #[inline]
-    pub(crate) fn prefetch_parts(&self) {
-        ironlane_rcu::prefetch(&*self.spec);
-        ironlane_rcu::prefetch(&*self.state);
+    pub(crate) fn prefetch(&self) {
+        prefetch_first(self, HOT_BYTES);
     }
 
     /// Its name.
@@ -233,7 +235,7 @@ impl Policy {
     #[inline]
     pub fn sa(&self) -> Option<SaId> {
         // Acquire pairs with the Release in `bind`: the SA was published before.
-        let word = self.state.sa.load(Ordering::Acquire);
+        let word = self.sa.load(Ordering::Acquire);
         (word != NONE).then(|| SaId::from_raw(word as u32))
     }
 
@@ -247,7 +249,7 @@ impl Policy {
     pub(crate) fn bind(&self, sa: Option<SaId>) {
         let word = sa.map_or(NONE, |sa| u64::from(sa.raw()));
         // Release pairs with the Acquire in `sa`.
-        self.state.sa.store(word, Ordering::Release);
+        self.sa.store(word, Ordering::Release);
     }
 
     /// Notes that a packet used it, `now_s` in seconds of the lcores' clock. As often as they like.
@@ -255,14 +257,14 @@ impl Policy {
     pub fn touch(&self, now_s: u64) {
         // Relaxed, here and below: a note for people. Written only when it changes, so that lcores
         // do not fight for the line.
-        if self.state.last_use_s.load(Ordering::Relaxed) != now_s {
-            self.state.last_use_s.store(now_s, Ordering::Relaxed);
+        if self.last_use_s.load(Ordering::Relaxed) != now_s {
+            self.last_use_s.store(now_s, Ordering::Relaxed);
         }
     }
 
     /// When [`touch`](Self::touch) was called last; 0 for never.
     pub fn last_use_s(&self) -> u64 {
-        self.state.last_use_s.load(Ordering::Relaxed)
+        self.last_use_s.load(Ordering::Relaxed)
     }
 
     /// Whether an lcore that has a packet and no SA should raise
@@ -270,7 +272,7 @@ impl Policy {
     #[inline]
     pub fn wants_acquire(&self, now_s: u64) -> bool {
         let now = (now_s as u32).max(1);
-        let acquired_s = &self.state.acquired_s;
+        let acquired_s = &self.acquired_s;
         let last = acquired_s.load(Ordering::Relaxed);
         last != now
             && acquired_s

@@ -97,7 +97,7 @@ impl<S> Sa<S> {
         // Authentic, whatever is in it: the peer is where it came from.
         self.note_peer(layout.header_at as usize, buffer, events);
         let inner = inner::restore(spec, payload?, buffer)?;
-        if !spec.selectors.is_empty() {
+        if self.is_selective {
             let flow = Flow::of(&buffer[inner.range()]).ok_or(Reject::Inner)?;
             if !spec.selectors.iter().any(|one| one.matches(&flow)) {
                 return Err(Reject::Selector);

@@ -1,62 +1,86 @@
 //! An SA as lcores find it.
 
 use std::fmt;
+use std::mem::offset_of;
 use std::sync::Arc;
+
+use ironlane_rcu::prefetch_first;
 
 use crate::state::{SaState, SaStats};
 use crate::usual::Usual;
-use crate::{SaId, SaSpec};
+use crate::{Direction, ReplayWindow, SaId, SaSpec};
 
 /// A security association: what it is, what it has done, and its session with the crypto device.
 ///
 /// All but the [`state`](Sa::state) is immutable. A change publishes another `Sa` of the same id
 /// that shares state and session with the one before.
+///
+/// What lcores look at for each packet comes first, here and in what it points to: with 100,000 SAs each
+/// further cache line is a trip to memory.
+#[repr(C, align(64))]
 pub struct Sa<S = ()> {
-    id: SaId,
-    spec: Arc<SaSpec>,
-    pub(crate) salt: [u8; 4],
+    shared: Arc<Shared<S>>,
     /// What is worked out once, if it is of that kind.
     pub(crate) usual: Option<Usual>,
-    shared: Arc<Shared<S>>,
+    id: SaId,
+    pub(crate) salt: [u8; 4],
+    /// Whether inner packets are compared with selectors.
+    pub(crate) is_selective: bool,
+    spec: SaSpec,
 }
 
+/// What outlives a change. The session's own words come first, then what of the state each packet changes.
+#[repr(C, align(64))]
 struct Shared<S> {
-    state: SaState,
     session: S,
+    state: SaState,
 }
+
+/// So much of an `Sa` and of what it shares is looked at for each packet.
+const HOT_BYTES: usize = 128;
+const _: () = assert!(offset_of!(Sa, id) < 64);
+const _: () = assert!(offset_of!(Sa, spec) + SaSpec::HOT_BYTES <= HOT_BYTES);
 
 impl<S> Sa<S> {
     /// A new SA.
     pub(crate) fn new(id: SaId, spec: SaSpec, session: S) -> Self {
         let shared = Arc::new(Shared {
-            state: SaState::new(&spec),
             session,
+            state: SaState::new(&spec),
         });
-        Self {
-            id,
-            salt: spec.salt(),
-            usual: Usual::of(&spec),
-            spec: Arc::new(spec),
-            shared,
-        }
+        Self::made(id, spec, shared)
     }
 
     /// The same SA, described anew.
     pub(crate) fn with_spec(&self, spec: SaSpec) -> Self {
+        Self::made(self.id, spec, Arc::clone(&self.shared))
+    }
+
+    fn made(id: SaId, spec: SaSpec, shared: Arc<Shared<S>>) -> Self {
         Self {
-            id: self.id,
-            salt: spec.salt(),
+            shared,
             usual: Usual::of(&spec),
-            spec: Arc::new(spec),
-            shared: Arc::clone(&self.shared),
+            id,
+            salt: spec.salt(),
+            is_selective: !spec.selectors.is_empty(),
+            spec,
         }
     }
 
-    /// Asks the CPU for what it points to.
+    /// Asks the CPU for what every packet needs of it.
     #[inline]
-    pub(crate) fn prefetch_parts(&self) {
-        ironlane_rcu::prefetch(&*self.spec);
-        ironlane_rcu::prefetch(&*self.shared);
+    pub(crate) fn prefetch(&self) {
+        prefetch_first(self, HOT_BYTES);
+    }
+
+    /// Asks the CPU for what every packet needs of what it points to.
+    #[inline]
+    pub(crate) fn prefetch_shared(&self) {
+        let replay = match self.spec.direction {
+            Direction::In => size_of::<Option<ReplayWindow>>(),
+            Direction::Out => 0,
+        };
+        prefetch_first(&*self.shared, HOT_BYTES + replay);
     }
 
     /// Its name.
@@ -89,16 +113,10 @@ impl<S> Sa<S> {
     }
 }
 
-/// Another handle of the same SA, for the writer's books.
+/// Another handle of the same SA, as it is now.
 impl<S> Clone for Sa<S> {
     fn clone(&self) -> Self {
-        Self {
-            id: self.id,
-            spec: Arc::clone(&self.spec),
-            salt: self.salt,
-            usual: self.usual,
-            shared: Arc::clone(&self.shared),
-        }
+        self.with_spec(self.spec.clone())
     }
 }
 

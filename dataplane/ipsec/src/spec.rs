@@ -150,46 +150,35 @@ pub struct Limits {
 /// assert_eq!(spec.check(), Ok(()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Fields stand in this order in memory: those that lcores look at for each packet come first.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[repr(C)]
 pub struct SaSpec {
+    /// Security parameters index, host order; not 0. Those below 256 are reserved.
+    pub spi: u32,
+    /// XFRM interface: packets of an inbound SA appear there; 0 for none.
+    pub if_id: u32,
+    /// Ties the SA to policies; 0 for none.
+    pub reqid: u32,
+    /// Mark of packets of the SA.
+    pub mark: Mark,
+    /// Where outer packets are routed and received.
+    pub vrf: VrfId,
+    /// ESP in UDP.
+    pub encap: Option<UdpEncap>,
+    /// Outer destination.
+    pub dst: IpAddr,
     /// Which way.
     pub direction: Direction,
     /// ESP or AH.
     pub protocol: Protocol,
-    /// Security parameters index, host order; not 0. Those below 256 are reserved.
-    pub spi: u32,
-    /// Outer source; of an inbound SA it is what the peer was known to have, and not checked.
-    pub src: IpAddr,
-    /// Outer destination.
-    pub dst: IpAddr,
-    /// Where outer packets are routed and received.
-    pub vrf: VrfId,
     /// What is protected.
     pub mode: Mode,
     /// Cipher and authenticator.
     pub algorithm: Algorithm,
-    /// Key of the cipher, with the salt behind it where the algorithm has one, as IKE derives it.
-    pub enc_key: Secret,
-    /// Key of the authenticator, with the salt behind it for GMAC; empty if there is none.
-    pub auth_key: Secret,
     /// Extended sequence numbers of 64 bits.
     pub esn: bool,
-    /// Packets in the anti-replay window: 0 for none, or 32 to 4096 (others are rounded up).
-    pub replay_window: u32,
-    /// The last sequence number that was used or seen before: 0 for a new SA. An outbound SA whose
-    /// key was used before must never start below that; rekey where the number is not known.
-    pub last_seq: u64,
-    /// ESP in UDP.
-    pub encap: Option<UdpEncap>,
-    /// Ties the SA to policies; 0 for none.
-    pub reqid: u32,
-    /// XFRM interface: packets of an inbound SA appear there; 0 for none.
-    pub if_id: u32,
-    /// Mark of packets of the SA.
-    pub mark: Mark,
-    /// What inner packets may be, as packets in the direction of the SA are addressed: one of these
-    /// must match a packet that arrived. Empty: anything, and policies decide alone.
-    pub selectors: Vec<Selector>,
     /// DSCP of outer headers.
     pub dscp: Dscp,
     /// DF of outer IPv4 headers.
@@ -197,6 +186,20 @@ pub struct SaSpec {
     /// Whether ECN is carried between inner and outer header (RFC 6040). Without it, outer packets
     /// are not ECN-capable, and what they say on arrival does not count.
     pub ecn: bool,
+    /// Outer source; of an inbound SA it is what the peer was known to have, and not checked.
+    pub src: IpAddr,
+    /// Key of the cipher, with the salt behind it where the algorithm has one, as IKE derives it.
+    pub enc_key: Secret,
+    /// Key of the authenticator, with the salt behind it for GMAC; empty if there is none.
+    pub auth_key: Secret,
+    /// Packets in the anti-replay window: 0 for none, or 32 to 4096 (others are rounded up).
+    pub replay_window: u32,
+    /// The last sequence number that was used or seen before: 0 for a new SA. An outbound SA whose
+    /// key was used before must never start below that; rekey where the number is not known.
+    pub last_seq: u64,
+    /// What inner packets may be, as packets in the direction of the SA are addressed: one of these
+    /// must match a packet that arrived. Empty: anything, and policies decide alone.
+    pub selectors: Vec<Selector>,
     /// Inner packets of a tunnel are padded to this many bytes (RFC 4303 2.7); 0 for none.
     pub tfc_pad: u16,
     /// How much it may protect.
@@ -204,6 +207,9 @@ pub struct SaSpec {
 }
 
 impl SaSpec {
+    /// How many bytes the fields have that lcores look at for each packet.
+    pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Self, src);
+
     /// An ESP tunnel in the default VRF without keys, with a replay window of 64 and the defaults
     /// of all else.
     pub fn new(

@@ -16,7 +16,10 @@ const SEQUENCE_LOW: u32 = 4;
 
 /// Counters, sequence number and replay window of an SA. Written by the lcore that owns it, with
 /// plain stores; read by anyone. It outlives changes of the SA, such as of addresses.
+///
+/// In this order in memory: what each packet looks at comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub struct SaState {
     owner: AtomicU32,
     raised: AtomicU32,
@@ -30,9 +33,9 @@ pub struct SaState {
     seq_low: u64,
     seq_last: u64,
     replay: Option<ReplayWindow>,
-    rejected: [AtomicU64; Reject::COUNT],
     /// Hash of where the peer was seen last, if not where the SA knows it.
     peer: AtomicU64,
+    rejected: [AtomicU64; Reject::COUNT],
 }
 
 /// What an SA has done, for people and for IKE.

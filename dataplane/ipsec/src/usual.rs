@@ -12,6 +12,7 @@ mod seal;
 mod tests;
 
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 
 use ironlane_packet::checksum;
 use ironlane_packet::ip4::{DF, Ip4Fields};
@@ -49,8 +50,8 @@ pub struct Text {
 pub(crate) struct Usual {
     /// Outer headers as they are but for traffic class, lengths, identification, DF and checksum.
     front: [u8; IP6_LEN],
-    /// Length of IP and UDP header, and of the IP header.
-    front_len: u8,
+    /// Length of IP and UDP header, and of the IP header. Not zero, so that `None` takes no room.
+    front_len: NonZeroU8,
     ip_len: u8,
     icv_len: u8,
     align: u8,
@@ -110,7 +111,7 @@ impl Usual {
         Some(Self {
             front,
             // No truncation: lengths of headers, ICVs and blocks.
-            front_len: (ip_len + encap_len(spec)) as u8,
+            front_len: NonZeroU8::new((ip_len + encap_len(spec)) as u8)?,
             ip_len: ip_len as u8,
             icv_len: spec.algorithm.icv_len_bytes() as u8,
             align: spec.algorithm.align_bytes() as u8,
@@ -130,7 +131,7 @@ impl Usual {
             _ => return Err(Reject::Malformed),
         };
         let packet_len = packet.len();
-        let head = usize::from(self.front_len) + esp::HEADER_LEN_BYTES + IV_LEN;
+        let head = usize::from(self.front_len.get()) + esp::HEADER_LEN_BYTES + IV_LEN;
         let pad_len = esp::pad_len(packet_len, usize::from(self.align));
         let tail = pad_len + esp::TRAILER_LEN_BYTES + usize::from(self.icv_len);
         let wire_len = head + packet_len + tail;

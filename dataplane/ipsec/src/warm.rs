@@ -1,16 +1,16 @@
 //! Fetching what a burst is about to look at.
 //!
-//! From a flow to the keys of its SA lead a dozen loads, each of them waiting for the one before. With 100,000 tunnels
-//! none of them is in a cache near the core. So they are made for a whole burst, step by step: the loads of one
+//! From a flow to the keys of its SA lead half a dozen loads, each of them waiting for the one before. With 100,000
+//! tunnels none of them is in a cache near the core. So they are made for a whole burst, step by step: the loads of one
 //! step do not wait for each other. What is fetched is only a hint; whoever decides looks at it anew.
 
 use std::net::IpAddr;
 
 use ironlane_fib::VrfId;
-use ironlane_rcu::{Guard, prefetch};
+use ironlane_rcu::Guard;
 
 use crate::spd::Key;
-use crate::{Flow, Ipsec, Policy, PolicyDirection, PolicyId, Protocol, Sa, SaId, hash};
+use crate::{Flow, Ipsec, PolicyDirection, PolicyId, Protocol, Sa, SaId, hash};
 
 /// So many SAs and policies are in caches anyway, and steps in vain cost some ticks a packet.
 const FEW: u32 = 2048;
@@ -20,6 +20,9 @@ const BURST: usize = 64;
 
 /// Shapes of policies that are followed; IKE makes few.
 const SHAPES: usize = 4;
+
+/// An index that no slot has.
+const NOTHING: usize = usize::MAX;
 
 impl<S: Send + Sync + 'static> Ipsec<S> {
     /// Whether there are so many SAs or policies that fetching them ahead pays.
@@ -50,16 +53,17 @@ impl<S: Send + Sync + 'static> Ipsec<S> {
                 *hash = key.and_then(|key| tuple.shape.hash(&key)).unwrap_or(0);
                 tuple.index.prefetch(guard, *hash);
             }
-            let mut found: [Option<&Policy>; BURST] = [None; BURST];
+            let mut found = [NOTHING; BURST];
             for (found, &hash) in found[..flows.len()].iter_mut().zip(&hashes) {
-                let id = tuple.index.find(guard, hash).next();
-                *found = id.and_then(|id| self.policies.get(guard, PolicyId::from_raw(id).index()));
-                if let Some(policy) = found {
-                    prefetch(*policy);
+                if let Some(id) = tuple.index.find(guard, hash).next() {
+                    *found = PolicyId::from_raw(id).index();
+                    self.policies.prefetch(*found);
                 }
             }
-            for policy in found.iter().flatten() {
-                policy.prefetch_parts();
+            for &index in &found[..flows.len()] {
+                if let Some(policy) = self.policies.get(guard, index) {
+                    policy.prefetch();
+                }
             }
         }
     }
@@ -93,15 +97,22 @@ impl<S: Send + Sync + 'static> Ipsec<S> {
 
     #[inline]
     fn warm(&self, guard: &Guard<'_>, ids: impl Iterator<Item = SaId>) {
+        let mut indexes = [NOTHING; BURST];
+        let mut count = 0;
+        for (index, id) in indexes.iter_mut().zip(ids) {
+            *index = id.index();
+            self.sas.prefetch(*index);
+            count += 1;
+        }
         let mut found: [Option<&Sa<S>>; BURST] = [None; BURST];
-        for (found, id) in found.iter_mut().zip(ids) {
-            *found = self.sas.get(guard, id.index());
+        for (found, &index) in found.iter_mut().zip(&indexes[..count]) {
+            *found = self.sas.get(guard, index);
             if let Some(sa) = found {
-                prefetch(*sa);
+                sa.prefetch();
             }
         }
-        for sa in found.iter().flatten() {
-            sa.prefetch_parts();
+        for sa in found[..count].iter().flatten() {
+            sa.prefetch_shared();
         }
     }
 }

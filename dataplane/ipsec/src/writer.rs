@@ -33,7 +33,7 @@ pub struct Writer<S = ()> {
     sad: Entries,
     sa_ids: Ids,
     /// By index.
-    sas: Vec<Option<Sa<S>>>,
+    sas: Vec<Option<std::sync::Arc<Sa<S>>>>,
     policy_ids: Ids,
     policies: policies::Books,
 }

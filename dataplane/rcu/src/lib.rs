@@ -13,7 +13,7 @@ mod slots;
 mod tests;
 
 pub use domain::{Domain, Full, Guard, Reader};
-pub use prefetch::prefetch;
+pub use prefetch::{prefetch, prefetch_first};
 pub use primitive::{Arc, MAX_READERS};
 pub use publish::Published;
 pub use retire::{Grace, Retirer};

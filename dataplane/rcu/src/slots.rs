@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::ptr::NonNull;
+use std::sync::Arc;
 
-use crate::primitive::{Arc, AtomicPtr, Ordering};
+use crate::primitive::{self, AtomicPtr, Ordering};
 use crate::{Domain, Guard, Retirer};
 
 /// A fixed number of slots that hold a `T` or nothing: what [`Published`](crate::Published) is for
-/// one value, for as many as there are indexes. An empty slot costs a word.
+/// one value, for as many as there are indexes. An empty slot costs a word. Values are shared, so that
+/// a writer may keep what it has published without a copy.
 ///
 /// ```
+/// use std::sync::Arc;
+///
 /// use ironlane_rcu::{Domain, Retirer, Slots};
 ///
 /// # if ironlane_rcu::primitive::IS_MODEL { return Ok(()); }
@@ -19,7 +22,7 @@ use crate::{Domain, Guard, Retirer};
 /// let mut reader = Domain::register(&domain)?;
 /// let mut retirer = Retirer::new(domain);
 ///
-/// names.set(2, Some(Box::new("two")), &mut retirer);
+/// names.set(2, Some(Arc::new("two")), &mut retirer);
 /// let burst = reader.read();
 /// assert_eq!(names.get(&burst, 2), Some(&"two"));
 /// assert_eq!((names.get(&burst, 0), names.get(&burst, 9)), (None, None));
@@ -27,19 +30,19 @@ use crate::{Domain, Guard, Retirer};
 /// ```
 pub struct Slots<T> {
     slots: Box<[AtomicPtr<T>]>,
-    domain: Arc<Domain>,
+    domain: primitive::Arc<Domain>,
     /// Owns `T`s, and hands out `&T` to several threads: `Sync` only if `T` is.
-    owns: PhantomData<T>,
+    owns: PhantomData<Arc<T>>,
 }
 
 impl<T: Send + Sync + 'static> Slots<T> {
     /// `len` empty slots for the readers of `domain`.
-    pub fn new(domain: &Arc<Domain>, len: usize) -> Self {
+    pub fn new(domain: &primitive::Arc<Domain>, len: usize) -> Self {
         Self {
             slots: (0..len)
                 .map(|_| AtomicPtr::new(std::ptr::null_mut()))
                 .collect(),
-            domain: Arc::clone(domain),
+            domain: primitive::Arc::clone(domain),
             owns: PhantomData,
         }
     }
@@ -62,29 +65,40 @@ impl<T: Send + Sync + 'static> Slots<T> {
         );
         // Acquire pairs with the Release in `set` (rule 1): the value is complete.
         let value = self.slots.get(index)?.load(Ordering::Acquire);
-        // SAFETY: null, or from a Box in `set`. A value is freed by `Drop`, which needs `self`
+        // SAFETY: null, or from an Arc in `set`. A value is freed by `Drop`, which needs `self`
         // unborrowed, or through a retirer of this domain (checked in `set`), which waits until
         // the burst of `guard` (checked above) has ended (rule 4).
         unsafe { value.as_ref() }
     }
 
-    /// Puts `value` in the slot, or empties it, and retires what was there. Any thread that has a
-    /// retirer.
+    /// Asks the CPU for the slot of an index, which will be looked at soon; what it holds is not asked for.
+    #[inline]
+    pub fn prefetch(&self, index: usize) {
+        if let Some(slot) = self.slots.get(index) {
+            crate::prefetch(slot);
+        }
+    }
+
+    /// Puts `value` in the slot, or empties it, and lets go of what was there after a grace period. Any thread
+    /// that has a retirer.
     ///
     /// # Panics
     /// If the retirer is of another domain, or there is no such slot.
-    pub fn set(&self, index: usize, value: Option<Box<T>>, retirer: &mut Retirer) {
+    pub fn set(&self, index: usize, value: Option<Arc<T>>, retirer: &mut Retirer) {
         assert!(
             retirer.serves(&self.domain),
             "the retirer is of another RCU domain"
         );
-        let value = value.map_or(std::ptr::null_mut(), Box::into_raw);
-        // Release pairs with the Acquire in `get` (rule 1); Acquire, since we are to free what
+        let value = value.map_or(std::ptr::null_mut(), |value| {
+            Arc::into_raw(value).cast_mut()
+        });
+        // Release pairs with the Acquire in `get` (rule 1); Acquire, since we are to let go of what
         // another writer may have made.
         let old = self.slots[index].swap(value, Ordering::AcqRel);
-        if let Some(old) = NonNull::new(old) {
-            // SAFETY: `old` came from a Box, and after the swap no load can find it any more.
-            unsafe { retirer.retire_raw(old) };
+        if !old.is_null() {
+            // SAFETY: from `Arc::into_raw` in `set`, and after the swap no load can find it any more.
+            let old = unsafe { Arc::from_raw(old) };
+            retirer.defer(size_of::<T>(), move || drop(old));
         }
     }
 }
@@ -95,9 +109,9 @@ impl<T> Drop for Slots<T> {
             // Relaxed: `&mut self` was handed to us by means that order all earlier accesses.
             let value = slot.load(Ordering::Relaxed);
             if !value.is_null() {
-                // SAFETY: from a Box, swapped out by nobody; references borrow `self`, so none is
-                // left.
-                drop(unsafe { Box::from_raw(value) });
+                // SAFETY: from `Arc::into_raw` in `set`, swapped out by nobody; references borrow `self`, so
+                // none is left.
+                drop(unsafe { Arc::from_raw(value) });
             }
         }
     }

@@ -119,7 +119,7 @@ fn rules_1_and_2_hold_for_slots_that_are_filled_and_emptied() {
             reader.offline();
         });
         let mut retirer = Retirer::new(domain);
-        slots.set(1, Some(Tracked::new(1)), &mut retirer);
+        slots.set(1, Some(Tracked::new(1).into()), &mut retirer);
         slots.set(1, None, &mut retirer);
         retirer.reclaim();
         lcore.join().expect("no assertion failed");

@@ -1,9 +1,10 @@
 //! Adding and deleting policies, and binding them to SAs.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use ironlane_fib::VrfId;
-use ironlane_rcu::primitive::Arc;
+use ironlane_rcu::primitive;
 
 use super::Writer;
 use crate::index::Entries;
@@ -14,7 +15,7 @@ use crate::{Action, IpsecError, Policy, PolicyDirection, PolicyId, PolicySpec, S
 #[derive(Default)]
 pub(super) struct Books {
     /// By index.
-    policies: Vec<Option<Policy>>,
+    policies: Vec<Option<Arc<Policy>>>,
     count: usize,
     /// How many were ever added: of equal priorities the earlier one is asked first.
     added: u64,
@@ -61,13 +62,13 @@ impl<S: Send + Sync + 'static> Writer<S> {
         let books = &mut self.policies;
         let rank = u64::from(spec.priority) << 32 | (books.added & 0xffff_ffff);
         books.added += 1;
-        let policy = Policy::new(id, spec, rank);
+        let policy = Arc::new(Policy::new(id, spec, rank));
         if books.policies.len() <= id.index() {
             books.policies.resize_with(id.index() + 1, || None);
         }
-        books.policies[id.index()] = Some(policy.clone());
+        books.policies[id.index()] = Some(Arc::clone(&policy));
         books.count += 1;
-        let published = Some(Box::new(policy.clone()));
+        let published = Some(Arc::clone(&policy));
         self.ipsec
             .policies
             .set(id.index(), published, &mut self.retirer);
@@ -106,7 +107,7 @@ impl<S: Send + Sync + 'static> Writer<S> {
     /// [`IpsecError::NoSuchPolicy`], [`IpsecError::NoSuchSa`]; [`IpsecError::BadPolicy`] if the
     /// policy does not protect outbound packets.
     pub fn bind(&mut self, id: PolicyId, sa: Option<SaId>) -> Result<(), IpsecError> {
-        let policy = self.policy(id)?.clone();
+        let policy = Arc::clone(self.held(id)?);
         let spec = policy.spec();
         if let Some(sa) = sa {
             self.sa(sa)?;
@@ -138,6 +139,10 @@ impl<S: Send + Sync + 'static> Writer<S> {
     /// # Errors
     /// [`IpsecError::NoSuchPolicy`].
     pub fn policy(&self, id: PolicyId) -> Result<&Policy, IpsecError> {
+        self.held(id).map(Arc::as_ref)
+    }
+
+    fn held(&self, id: PolicyId) -> Result<&Arc<Policy>, IpsecError> {
         self.policies
             .policies
             .get(id.index())
@@ -148,7 +153,7 @@ impl<S: Send + Sync + 'static> Writer<S> {
 
     /// Every policy, in order of indexes.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
-        self.policies.policies.iter().flatten()
+        self.policies.policies.iter().flatten().map(Arc::as_ref)
     }
 
     pub(super) fn unbind_all(&mut self, sa: SaId) {
@@ -228,7 +233,7 @@ impl<S: Send + Sync + 'static> Writer<S> {
             .map(|book| Tuple {
                 shape: book.shape,
                 best: *book.ranks.first().expect("an empty tuple is removed"),
-                index: Arc::clone(book.entries.index()),
+                index: primitive::Arc::clone(book.entries.index()),
             })
             .collect();
         list.sort_by_key(|tuple| tuple.best);

@@ -1,6 +1,7 @@
 //! Adding, changing and deleting SAs.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ironlane_fib::VrfId;
@@ -99,7 +100,7 @@ impl<S: Send + Sync + 'static> Writer<S> {
         self.unbind_all(id);
         self.sad.remove(hash, id.raw());
         let last = self.sas[id.index()].take();
-        self.note_udp(last.as_ref(), None);
+        self.note_udp(last.as_deref(), None);
         self.ipsec.sas.set(id.index(), None, &mut self.retirer);
         self.sa_ids.give(id.index() as u32, &mut self.retirer);
         self.note_sa_count();
@@ -121,7 +122,7 @@ impl<S: Send + Sync + 'static> Writer<S> {
     pub fn sa(&self, id: SaId) -> Result<&Sa<S>, IpsecError> {
         self.sas
             .get(id.index())
-            .and_then(Option::as_ref)
+            .and_then(Option::as_deref)
             .filter(|sa| sa.id() == id)
             .ok_or(IpsecError::NoSuchSa(id))
     }
@@ -137,7 +138,7 @@ impl<S: Send + Sync + 'static> Writer<S> {
 
     /// Every SA, in order of indexes.
     pub fn sas(&self) -> impl Iterator<Item = &Sa<S>> {
-        self.sas.iter().flatten()
+        self.sas.iter().flatten().map(Arc::as_ref)
     }
 
     fn check_free(&self, spec: &SaSpec, but: Option<SaId>) -> Result<(), IpsecError> {
@@ -154,13 +155,14 @@ impl<S: Send + Sync + 'static> Writer<S> {
 
     fn publish_sa(&mut self, sa: Sa<S>) {
         let index = sa.id().index();
-        let published = Some(Box::new(sa.clone()));
+        let sa = Arc::new(sa);
+        let published = Some(Arc::clone(&sa));
         self.ipsec.sas.set(index, published, &mut self.retirer);
         if self.sas.len() <= index {
             self.sas.resize_with(index + 1, || None);
         }
         let last = self.sas[index].replace(sa);
-        self.note_udp(last.as_ref(), self.sas[index].as_ref());
+        self.note_udp(last.as_deref(), self.sas[index].as_deref());
     }
 
     /// Counts SAs that take ESP in UDP, when one takes the place of another.
