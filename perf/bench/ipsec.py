@@ -24,7 +24,7 @@ class Scene:
         udp = "in UDP, " if "--encap" in more else ""
         count = "1 tunnel" if tunnels == 1 else f"{tunnels:,} tunnels"
         self.name = f"{way} {size}, {family}{udp}{count}"
-        self.frames = max(1, -(-4096 // tunnels)) * tunnels
+        self.frames = max(1, -(-1024 // tunnels)) * tunnels
         self.arguments = ["--way", way, "--size", size, "--tunnels", tunnels, *more]
 
     def path(self, end):

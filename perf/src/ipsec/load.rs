@@ -75,8 +75,9 @@ pub struct Load {
     /// ESP in UDP.
     #[arg(long)]
     pub encap: bool,
-    /// Frames before they repeat, rounded up so that each tunnel has as many.
-    #[arg(long, default_value_t = 4096)]
+    /// Frames before they repeat, rounded up so that each tunnel has as many. More of them than the caches near the
+    /// core hold, and not so many that a cache which others use as well forgets them between two turns.
+    #[arg(long, default_value_t = 1024)]
     pub frames: u32,
 }
 
