@@ -6,8 +6,8 @@ import subprocess
 import time
 
 import losses
-from ends import LONG_S, packets_of, spawn, wait_until
-from plan import ECHO_PORT, Failed, Row
+from ends import LONG_S, objects, packets_of, spawn, wait_until
+from plan import ECHO_PORT, GATEWAY, Failed, Row
 from row import ask_both_ways, equal_counts, last_line, paired
 
 GCM = ("aes128gcm16", "aes-gcm-16 128")
@@ -208,6 +208,26 @@ def in_fragments(run, row):
     return f"{theirs} packets of ESP that Linux fragmented"
 
 
+def next_hop_forgotten(run, row):
+    """What is sealed while nobody knows the next hop goes to the host's kernel, which finds it and loses nothing."""
+    ironlane = run.ends["a"]
+    gleans = lambda: sum(int(o["packets"]) for o in objects(ironlane.show("punt", "show", "--all"))
+                         if o.get("reason") == "glean")
+    verdicts = lambda: [o["verdict"] for o in objects(ironlane.show("route", "get", GATEWAY["b"][row.outer]))
+                        if "verdict" in o]
+    before = gleans()
+    for n in range(5):
+        # To be forgotten again it must have been known.
+        wait_until(60, "the next hop is known", lambda: verdicts() == ["forward"])
+        ironlane.gateway(f"ip -{row.outer} neigh flush dev p1")
+        wait_until(60, "the next hop is forgotten", lambda: verdicts() == ["glean"])
+        ask_both_ways(run, row, [100])
+    equal_counts(run, row)
+    if not (went := gleans() - before):
+        raise Failed("no packet went to the kernel")
+    return f"forgotten five times, {went} packets went by the kernel"
+
+
 TFC = 700
 MOBIKE = "mobike = yes"
 # Either end goes on trying while the wan is cut.
@@ -254,6 +274,9 @@ ROWS = [
     Row("DPD", *GCM, connection=DPD, child="dpd_action = restart", note="the wan is cut and whole again",
         extra=dead_peer),
 ]
+ROWS += [
+    Row("neighbour", *suite, outer=outer, inner=outer, note="the next hop is forgotten", extra=next_hop_forgotten)
+    for suite, outer in ((GCM, 4), (GCM_ESN, 6))]
 ROWS += [
     Row("TFC", *suite, child=f"tfc_padding = {TFC}", initiator=by, outer=outer, inner=outer, note="padded",
         extra=padded) for suite, by, outer in ((GCM, "a", 4), (CBC, "b", 4), (GCM_ESN, "a", 6))]

@@ -40,7 +40,7 @@ Who initiates alternates from column to column, so both ends propose each algori
 """
 
 ONE_RUN = "All rows are of one run, of {minutes} minutes on two CPUs that had other work, too."
-MANY_RUNS = "Rows are of several runs: what the last one of each found."
+LATER = ONE_RUN[:-1] + ", but {later} that came or changed later and ran by themselves."
 
 
 def cell(verdict):
@@ -103,27 +103,29 @@ def load():
 
 
 def write(results, versions, minutes, keep):
-    """Keeps the results, beside those of former runs if asked to, and writes the page."""
-    known = load() if keep else {"versions": {}, "rows": {}}
-    known["minutes"] = 0 if keep else minutes
+    """Writes results and page. With `keep` the results are put beside those of the last whole run."""
+    known = load() if keep else {"versions": {}, "minutes": minutes, "later": [], "rows": {}}
     known["versions"] |= versions
-    known["rows"] |= {row.name: found for row, *found in results if found[0] != "not run"}
+    found = {row.name: found for row, *found in results if found[0] != "not run"}
+    known["rows"] |= found
+    if keep:
+        known["later"] = sorted({*known["later"], *found})
     with open(RESULTS, "w") as file:
         json.dump(known, file, indent=0)
         file.write("\n")
     rows = [(row, *known["rows"].get(row.name, ("not run", "", ""))) for row in ROWS]
     with open(FILE, "w") as file:
-        file.write(page(rows, known["versions"], known["minutes"]))
+        file.write(page(rows, known))
 
 
-def page(results, versions, minutes):
-    """All of it; `minutes` of the one run that it is of, or 0."""
+def page(results, known):
+    """All of it; `known` is what `write` keeps."""
     count = lambda wanted: sum(verdict == wanted for _, verdict, _, _ in results)
     unfinished = f"; {left} were not run" if (left := count("not run")) else ""
-    when = ONE_RUN.format(minutes=minutes) if minutes else MANY_RUNS
-    known = dict.fromkeys(("ours", "linux", "strongswan", "libreswan"), "?") | versions
-    head = HEAD.format(**known, when=when, passed=count("passed"), failed=count("FAILED"), refused=count("not offered"),
-                       unfinished=unfinished)
+    when = (LATER if known["later"] else ONE_RUN).format(minutes=known["minutes"], later=len(known["later"]))
+    versions = dict.fromkeys(("ours", "linux", "strongswan", "libreswan"), "?") | known["versions"]
+    head = HEAD.format(**versions, when=when, passed=count("passed"), failed=count("FAILED"),
+                       refused=count("not offered"), unfinished=unfinished)
     bad = list(failures(results))
     parts = [head, "## Algorithms\n", *algorithms(results), *(["", "Failed:", ""] + bad if bad else []), "",
              "`-`: not tried. In the first two columns is every algorithm, in the others one of each kind, and AH",
