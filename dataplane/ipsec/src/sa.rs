@@ -22,10 +22,10 @@ pub struct Sa<S = ()> {
     shared: Arc<Shared<S>>,
     /// What is worked out once, if it is of that kind.
     pub(crate) usual: Option<Usual>,
-    id: SaId,
-    pub(crate) salt: [u8; 4],
     /// Whether inner packets are compared with selectors.
     pub(crate) is_selective: bool,
+    id: SaId,
+    pub(crate) salt: [u8; 4],
     spec: SaSpec,
 }
 
@@ -60,9 +60,9 @@ impl<S> Sa<S> {
         Self {
             shared,
             usual: Usual::of(&spec),
+            is_selective: !spec.selectors.is_empty(),
             id,
             salt: spec.salt(),
-            is_selective: !spec.selectors.is_empty(),
             spec,
         }
     }

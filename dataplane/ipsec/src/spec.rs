@@ -165,6 +165,8 @@ pub struct SaSpec {
     pub mark: Mark,
     /// Where outer packets are routed and received.
     pub vrf: VrfId,
+    /// Inner packets of a tunnel are padded to this many bytes (RFC 4303 2.7); 0 for none.
+    pub tfc_pad: u16,
     /// ESP in UDP.
     pub encap: Option<UdpEncap>,
     /// Outer destination.
@@ -200,8 +202,6 @@ pub struct SaSpec {
     /// What inner packets may be, as packets in the direction of the SA are addressed: one of these
     /// must match a packet that arrived. Empty: anything, and policies decide alone.
     pub selectors: Vec<Selector>,
-    /// Inner packets of a tunnel are padded to this many bytes (RFC 4303 2.7); 0 for none.
-    pub tfc_pad: u16,
     /// How much it may protect.
     pub limits: Limits,
 }

@@ -56,7 +56,7 @@ pub(crate) struct Usual {
     icv_len: u8,
     align: u8,
     /// Sum of the words of an outer IPv4 header that do not change.
-    sum: u32,
+    sum: u16,
 }
 
 impl Usual {
@@ -115,7 +115,7 @@ impl Usual {
             ip_len: ip_len as u8,
             icv_len: spec.algorithm.icv_len_bytes() as u8,
             align: spec.algorithm.align_bytes() as u8,
-            sum,
+            sum: checksum::fold(sum),
         })
     }
 
@@ -164,7 +164,7 @@ impl Usual {
             };
             let (id, word) = if outer.df { (0, DF) } else { (id, 0) };
             let first = 0x4500 | u32::from(outer.class);
-            let sum = self.sum + first + len as u32 + u32::from(id) + u32::from(word);
+            let sum = u32::from(self.sum) + first + len as u32 + u32::from(id) + u32::from(word);
             header.copy_from_slice(&self.front[..IP4_LEN]);
             header[1] = outer.class;
             put_u16(header, 2, len as u16);
