@@ -1,6 +1,6 @@
 //! SAs: their books, and what is done with them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -30,8 +30,8 @@ pub(super) struct Entry {
 pub(super) struct Sas {
     by_key: HashMap<SaKey, Entry>,
     by_id: HashMap<SaId, SaKey>,
-    /// Outbound ones, by reqid, newest last.
-    outbound: HashMap<u32, Vec<SaKey>>,
+    /// Outbound ones, by reqid and number: the newest last.
+    outbound: HashMap<u32, BTreeMap<u64, SaKey>>,
     /// When something is to be done, and for which SA.
     timers: BTreeSet<(Instant, SaKey)>,
     last_number: u64,
@@ -74,7 +74,7 @@ impl Sas {
                 })
         };
         let all = self.outbound.get(&of.reqid)?;
-        let mut fitting = all.iter().rev().filter(|key| is_wanted(key));
+        let mut fitting = all.values().rev().filter(|key| is_wanted(key));
         let named = fitting.clone().find(|key| Some(key.spi) == of.spi);
         named
             .or_else(|| fitting.next())
@@ -128,11 +128,9 @@ impl Sas {
         }
         self.by_id.insert(entry.id, key);
         if entry.spec.direction == Direction::Out {
+            // One that only changed its name keeps its number, and so its place among the others.
             let of_reqid = self.outbound.entry(entry.spec.reqid).or_default();
-            of_reqid.push(key);
-            let by_key = &self.by_key;
-            // One that only changed its name keeps its place among the others.
-            of_reqid.sort_by_key(|other| by_key.get(other).map_or(entry.number, |e| e.number));
+            of_reqid.insert(entry.number, key);
         }
         self.by_key.insert(key, entry);
     }
@@ -144,7 +142,7 @@ impl Sas {
         }
         self.by_id.remove(&entry.id);
         if let Some(of_reqid) = self.outbound.get_mut(&entry.spec.reqid) {
-            of_reqid.retain(|other| other != key);
+            of_reqid.remove(&entry.number);
             if of_reqid.is_empty() {
                 self.outbound.remove(&entry.spec.reqid);
             }
