@@ -1,6 +1,7 @@
 //! Packets that are opened and sealed where they lie in their burst leave as those that go by the lists: the same
 //! bytes, counts and reasons, and in the order of their flows.
 
+use ironlane_dataplane::eal::CpuList;
 use ironlane_dataplane::reason::{DropReason, StageId};
 use ironlane_ipsec::{
     Algorithm, Auth, Cipher, Direction, Dscp, PolicyDirection, SaSpec, SaStats, Secret,
@@ -23,19 +24,28 @@ struct Came {
     straight: u64,
 }
 
-fn router(stages_only: bool) -> WholeDp {
+fn router(stages_only: bool, lcores: &[usize]) -> WholeDp {
+    let default = Settings::default();
     with_ipsec_by(Settings {
         ipsec: true,
+        lcores: match lcores {
+            [] => default.lcores.clone(),
+            _ => lcores.to_vec(),
+        },
         adjust: match stages_only {
             true => |config| config.pipeline.stages_only = true,
             false => |_| {},
         },
-        ..Settings::default()
+        ..default
     })
 }
 
-fn play(stages_only: bool, scene: fn(&mut WholeDp) -> Vec<(&'static str, Injected)>) -> Came {
-    let mut dp = router(stages_only);
+fn play(
+    stages_only: bool,
+    lcores: &[usize],
+    scene: fn(&mut WholeDp) -> Vec<(&'static str, Injected)>,
+) -> Came {
+    let mut dp = router(stages_only, lcores);
     let frames = scene(&mut dp);
     assert!(frames.len() <= 64, "one burst");
     let out = dp.send_all(&frames);
@@ -43,7 +53,10 @@ fn play(stages_only: bool, scene: fn(&mut WholeDp) -> Vec<(&'static str, Injecte
     for (port, reason, count) in &drops {
         out.dropped_n(port, *reason, *count);
     }
-    out.with_fragments().nothing_else();
+    match lcores.len() {
+        2 => out.with_fragments().with_handoffs().nothing_else(),
+        _ => out.with_fragments().nothing_else(),
+    }
     let straight = out.counts().stage(StageId::Straight).packets;
     let ids = (0..4).map(ironlane_ipsec::SaId::from_raw);
     let sas = ids.filter_map(|id| Some(dp.ipsec().sa(id).ok()?.stats()));
@@ -82,7 +95,15 @@ fn by_flow(events: &[Event]) -> Vec<(String, Vec<u8>, Vec<u8>)> {
 }
 
 fn compare(scene: fn(&mut WholeDp) -> Vec<(&'static str, Injected)>) -> (Came, Came) {
-    let (short, long) = (play(false, scene), play(true, scene));
+    compare_by(&[], scene)
+}
+
+/// The same by these lcores; by one if none is named.
+fn compare_by(
+    lcores: &[usize],
+    scene: fn(&mut WholeDp) -> Vec<(&'static str, Injected)>,
+) -> (Came, Came) {
+    let (short, long) = (play(false, lcores, scene), play(true, lcores, scene));
     assert_eq!(by_flow(&short.events), by_flow(&long.events));
     assert_eq!((&short.drops, &short.sas), (&long.drops, &long.sas));
     (short, long)
@@ -149,30 +170,105 @@ fn an_sa_that_ends_within_a_burst_ends_at_the_same_packet() {
     assert_eq!(short.drops, [("p0".into(), DropReason::IpsecSequence, 20)]);
 }
 
+/// Plain packets for two tunnels and none, and some that are not plain.
+fn mixed(dp: &mut WholeDp) -> Vec<(&'static str, Injected)> {
+    let frame = |n: usize| {
+        let to = match n % 4 {
+            1 => "10.2.1.9",
+            2 => FAR4,
+            _ => "10.2.0.9",
+        };
+        let frame = dp.frame("p0").ip4(HOST4, to).data_len(30);
+        let frame = match n {
+            // Behind these all wait for the lists: options, one that is too long, one that is for the kernel.
+            41 | 44 => frame.options(&[1, 1, 1, 0]),
+            47 => frame.data_len(1460),
+            48 => frame.ttl(1),
+            _ => frame,
+        };
+        ("p0", frame.udp(5000, n as u16).into())
+    };
+    (0..56).map(frame).collect()
+}
+
 #[test]
 fn what_is_not_plain_keeps_its_place_in_its_flow() {
     let (short, _) = compare(|dp| {
         other_tunnel(dp);
         tunnel_out(dp, sa(Direction::Out));
-        let frame = |n: usize| {
-            let to = match n % 4 {
-                1 => "10.2.1.9",
-                2 => FAR4,
-                _ => "10.2.0.9",
-            };
-            let frame = dp.frame("p0").ip4(HOST4, to).data_len(30);
-            let frame = match n {
-                // Behind these all wait for the lists: options, one that is too long, one that is for the kernel.
-                41 | 44 => frame.options(&[1, 1, 1, 0]),
-                47 => frame.data_len(1460),
-                48 => frame.ttl(1),
-                _ => frame,
-            };
-            ("p0", frame.udp(5000, n as u16).into())
-        };
-        (0..56).map(frame).collect()
+        mixed(dp)
     });
     assert!(short.events.len() >= 56);
+}
+
+/// Two lcores: that of p0, and that of p1.
+fn two_lcores() -> Option<Vec<usize>> {
+    let cpus = CpuList::allowed().0;
+    let two = cpus.get(..2).map(<[usize]>::to_vec);
+    if two.is_none() {
+        println!("SKIPPED: needs two CPUs");
+    }
+    two
+}
+
+/// Has the lcore of a port be the first to meet an SA.
+fn met_by(dp: &mut WholeDp, port: &'static str, frame: Vec<u8>) {
+    let out = dp.send(port, &frame);
+    let (events, _) = out.take_events();
+    assert_eq!(events.len(), 1);
+    out.with_handoffs().nothing_else();
+}
+
+#[test]
+fn what_is_handed_over_is_sealed_in_its_place_as_well() {
+    let Some(two) = two_lcores() else { return };
+    let (short, long) = compare_by(&two, |dp| {
+        other_tunnel(dp);
+        tunnel_out(dp, sa(Direction::Out));
+        let first = dp.frame("p1").src("02::9").ip4(HOST4, "10.2.0.9");
+        let first = first.udp(1, 2);
+        met_by(dp, "p1", first);
+        mixed(dp)
+    });
+    assert!(short.events.len() >= 56);
+    // What goes by the lists meets the straight path once more.
+    assert!(
+        short.straight < long.straight,
+        "{} {}",
+        short.straight,
+        long.straight
+    );
+}
+
+#[test]
+fn what_is_handed_over_is_opened_in_its_place_as_well() {
+    let Some(two) = two_lcores() else { return };
+    let (short, _) = compare_by(&two, |dp| {
+        tunnel_in(dp, sa(Direction::In));
+        let mac = dp.frame("p0").ip4(HOST4, FAR4).udp(1, 2)[..6].to_vec();
+        let frame = |dp: &mut WholeDp, n: u32| {
+            let there = packet("10.2.0.9", HOST4, Ip4Fields::default(), &[n as u8; 40]);
+            let mut esp = esp(SPI, n, &in_tunnel(&there));
+            if n == 20 {
+                esp[30] ^= 1;
+            }
+            from_peer(dp, &esp)
+        };
+        let mut first = frame(dp, 1);
+        first[..6].copy_from_slice(&mac);
+        met_by(dp, "p0", first);
+        // The last is a copy.
+        let numbers = (2..=50).chain([30]);
+        numbers.map(|n| ("p1", frame(dp, n).into())).collect()
+    });
+    assert_eq!(
+        short.drops,
+        [
+            ("p1".into(), DropReason::IpsecReplay, 1),
+            ("p1".into(), DropReason::IpsecIntegrity, 1)
+        ]
+    );
+    assert_eq!(short.events.len(), 48);
 }
 
 #[test]

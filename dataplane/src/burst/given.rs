@@ -57,6 +57,20 @@ impl BurstStore {
         self.given = Given::NOTHING;
     }
 
+    /// Adds a packet that another lcore gave to an SA, of the kind that the straight path gives: `fate` says whether it is to be
+    /// opened or sealed. Back if there is no room.
+    #[inline]
+    pub(crate) fn push_given(&mut self, fate: Fate, sa: SaId, mbuf: Mbuf) -> Result<(), Mbuf> {
+        let place = self.packets.len();
+        self.packets.push(mbuf)?;
+        (self.sas[place], self.fates[place]) = (sa, fate);
+        match fate {
+            Fate::Open => self.given.opened |= 1 << place,
+            _ => self.given.sealed |= 1 << place,
+        }
+        Ok(())
+    }
+
     /// Whether the straight path gave a packet to an SA.
     #[inline]
     pub(crate) fn has_given(&self) -> bool {

@@ -199,7 +199,7 @@ impl Lcore {
                 if !self.outlet.ipsec.is_empty() {
                     let guard = reader.read();
                     let now_ns = self.clock.at_ns(self.outlet.counters.clock());
-                    self.cross_ipsec(store, &read.view(&guard, now_ns));
+                    self.cross_handed(store, &read.view(&guard, now_ns));
                 }
                 taken = match left {
                     0 => 0,

@@ -157,6 +157,11 @@ impl Default for Pipeline {
 macro_rules! stages {
     ($($stage:ty = $pick:expr;)+) => {
         impl Pipeline {
+            /// Whether plain packets have a path of their own.
+            pub(crate) const fn has_straight_path(&self) -> bool {
+                !self.stages_only
+            }
+
             /// What each stage may do, in packet order.
             pub const CARDS: &'static [StageCard] = &[straight::CARD, $(StageCard::of::<$stage>(),)+];
 

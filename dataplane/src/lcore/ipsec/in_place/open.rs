@@ -152,14 +152,19 @@ impl Lcore {
     }
 }
 
-/// Lays a packet out for the engine: a header without options, which the straight path has seen.
+/// Lays a packet out for the engine: in one buffer, with a header without options. The straight path gives no others, but
+/// another lcore may.
 #[inline]
 fn lay_out(run: &OpenRun<'_, Session>, mbuf: &Mbuf) -> Option<(ironlane_ipsec::Text, u64)> {
     let packet = mbuf.data().get(L2..)?;
-    let (ip_len, protocol) = match packet.first()? >> 4 {
-        4 => (20, *packet.get(9)?),
-        _ => (40, *packet.get(6)?),
+    let (ip_len, protocol) = match packet.first()? {
+        0x45 => (20, *packet.get(9)?),
+        first if first >> 4 == 6 => (40, *packet.get(6)?),
+        _ => return None,
     };
+    if mbuf.nb_segs() != 1 || !matches!(protocol, ip::ESP | ip::UDP) {
+        return None;
+    }
     run.open(packet, ip_len, protocol == ip::UDP)
 }
 
