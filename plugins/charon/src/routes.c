@@ -75,7 +75,10 @@ static bool resolve(route_t *this, kernel_ipsec_manage_policy_t *data)
 		}
 		this->source = host_create_any(this->net->get_family(this->net));
 	}
-	if (data->dst->is_anyaddr(data->dst))
+	/* A tunnel over the other family says nothing of a gateway of this one: the way to the net itself does. Without a
+	 * gateway the kernel would look for each far host on the link. */
+	if (data->dst->is_anyaddr(data->dst) ||
+		data->dst->get_family(data->dst) != this->net->get_family(this->net))
 	{
 		this->gateway = charon->kernel->get_nexthop(charon->kernel, this->net, this->prefix, this->source,
 													&this->interface);
