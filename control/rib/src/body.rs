@@ -163,8 +163,8 @@ pub(crate) struct Bodies {
     by_key: HashMap<Arc<BodyKey>, Vec<BodyId>, BuildFold>,
     by_port: BTreeSet<(IfIndex, BodyId)>,
     by_object: BTreeSet<(NexthopId, BodyId)>,
-    /// Entries that use doomed bodies.
-    doomed_refs: usize,
+    /// Entries that use doomed bodies, by family.
+    doomed_refs: [usize; 2],
     freed: Vec<SlotId>,
 }
 
@@ -217,9 +217,9 @@ impl Bodies {
     pub(crate) fn release(&mut self, id: BodyId) {
         let body = &mut self[id];
         body.refs -= 1;
-        let (doomed, left) = (body.doomed, body.refs);
+        let (doomed, left, family) = (body.doomed, body.refs, body.key.family);
         if doomed {
-            self.doomed_refs -= 1;
+            self.doomed_refs[family as usize] -= 1;
         }
         if left > 0 {
             return;
@@ -265,7 +265,7 @@ impl Bodies {
         body.doomed = true;
         let (key, refs) = (Arc::clone(&body.key), body.refs as usize);
         self.unname(&key, id);
-        self.doomed_refs += refs;
+        self.doomed_refs[key.family as usize] += refs;
     }
 
     /// The body is no longer found by its content.
@@ -283,9 +283,14 @@ impl Bodies {
         one == other || Arc::ptr_eq(&self[one].key, &self[other].key)
     }
 
-    /// How many entries use doomed bodies.
-    pub(crate) fn doomed_refs(&self) -> usize {
-        self.doomed_refs
+    /// How many entries of a family use doomed bodies.
+    pub(crate) fn doomed_refs(&self, family: Family) -> usize {
+        self.doomed_refs[family as usize]
+    }
+
+    /// Whether any entry uses a doomed body.
+    pub(crate) fn any_doomed(&self) -> bool {
+        self.doomed_refs != [0; 2]
     }
 
     /// Bodies with a path over an interface.

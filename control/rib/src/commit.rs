@@ -19,11 +19,19 @@ impl Rib {
     /// Cost: by what changed, but for routes that the kernel dropped by the deletion of what they
     /// used, which are searched for among all.
     pub fn commit(&mut self, writer: &mut Writer) -> CommitReport {
+        self.commit_some(writer, usize::MAX)
+    }
+
+    /// As [`commit`](Self::commit), but of the routes that the kernel dropped by the deletion of what they
+    /// used about `most` leave the tables, in order; [`is_cleaning`](Self::is_cleaning) tells whether
+    /// there are more. Their nexthops are changed at once: they forward nothing any more. So a change that comes while
+    /// a million routes leave need not wait for all of them.
+    pub fn commit_some(&mut self, writer: &mut Writer, most: usize) -> CommitReport {
         let mut report = CommitReport::default();
         self.release_freed();
         // Convergence first: one word for all prefixes behind it.
         self.publish_dirty(writer, &mut report);
-        self.flush_doomed();
+        self.flush_doomed(most);
         let mut ip4 = self.ip4.take_queue();
         let mut ip6 = self.ip6.take_queue();
         self.mark_hosts_below(&ip4);
@@ -42,10 +50,15 @@ impl Rib {
     /// Whether a commit would have anything to look at.
     pub fn is_dirty(&self) -> bool {
         self.slots.is_dirty()
-            || self.state.bodies.doomed_refs() > 0
+            || self.is_cleaning()
             || self.ip4.has_queue()
             || self.ip6.has_queue()
             || !self.dirty_hosts.is_empty()
+    }
+
+    /// Whether routes that the kernel dropped without saying so are still in the tables.
+    pub fn is_cleaning(&self) -> bool {
+        self.state.bodies.any_doomed()
     }
 
     fn publish_dirty(&mut self, writer: &mut Writer, report: &mut CommitReport) {
@@ -59,9 +72,9 @@ impl Rib {
         }
     }
 
-    fn flush_doomed(&mut self) {
-        self.ip4.flush(&mut self.state.bodies);
-        self.ip6.flush(&mut self.state.bodies);
+    fn flush_doomed(&mut self, most: usize) {
+        self.ip4.flush(&mut self.state.bodies, most);
+        self.ip6.flush(&mut self.state.bodies, most);
         self.release_freed();
     }
 

@@ -76,8 +76,8 @@ impl Rib {
     /// What the tables should answer for every address, from the kernel's state alone: what was
     /// ever written has no part in it.
     pub fn expectation(&mut self) -> Expectation {
-        self.ip4.flush(&mut self.state.bodies);
-        self.ip6.flush(&mut self.state.bodies);
+        self.ip4.flush(&mut self.state.bodies, usize::MAX);
+        self.ip6.flush(&mut self.state.bodies, usize::MAX);
         let none = Expected::Adjacency(Hop::simple(AdjacencyKind::NoRoute).adjacency());
         let mut answers = Answers {
             rib: self,

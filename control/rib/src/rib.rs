@@ -174,8 +174,8 @@ impl Rib {
             ObjectKind::Routes(family) => {
                 let bodies = &mut self.state.bodies;
                 // What was derived to be gone was not missed.
-                self.ip4.flush(bodies);
-                self.ip6.flush(bodies);
+                self.ip4.flush(bodies, usize::MAX);
+                self.ip6.flush(bodies, usize::MAX);
                 match family {
                     Family::Ip4 => self.ip4.sweep(bodies, generation),
                     Family::Ip6 => self.ip6.sweep(bodies, generation),

@@ -26,6 +26,9 @@ struct Profile {
 /// A queue of more than one prefix in so many is dense.
 const DENSE: usize = 4;
 
+/// How many prefixes are looked at, at most, for each route that is to be found.
+const LOOKS: usize = 16;
+
 /// Longest length plus one, of either family.
 const LENGTHS: usize = 129;
 
@@ -65,6 +68,8 @@ pub(crate) struct RouteTable<A: Bits> {
     routes: usize,
     /// Routes that take no part in lookups.
     passed_by: usize,
+    /// Where the search for routes whose bodies are doomed goes on.
+    flushed: Option<Prefix<A>>,
     /// The generation of a dump that began with no route here: all there are came since.
     first_dump: Option<u32>,
     scratch: Vec<Entry>,
@@ -81,6 +86,7 @@ impl<A: Bits> RouteTable<A> {
             queue: Vec::new(),
             routes: 0,
             passed_by: 0,
+            flushed: None,
             first_dump: None,
             scratch: Vec::new(),
         }
@@ -150,7 +156,7 @@ impl<A: Bits> RouteTable<A> {
         let (before, count) = (profile(entries, self.family), entries.len());
         let passed_by = count_passed_by(entries);
         let mut changed = false;
-        if bodies.doomed_refs() > 0 {
+        if bodies.doomed_refs(self.family) > 0 {
             changed = drop_doomed(entries, bodies);
         }
         changed |= change(entries, bodies);
@@ -256,20 +262,30 @@ impl<A: Bits> RouteTable<A> {
         }
     }
 
-    /// Takes out routes that the kernel dropped by dooming their bodies.
-    pub(crate) fn flush(&mut self, bodies: &mut Bodies) {
-        let mut left = bodies.doomed_refs();
+    /// Takes out routes that the kernel dropped by dooming their bodies: about `most` of them, and
+    /// it looks at no more than some prefixes for each. The next call goes on where this one ended.
+    pub(crate) fn flush(&mut self, bodies: &mut Bodies, most: usize) {
+        let mut left = bodies.doomed_refs(self.family).min(most);
+        let mut looks = most.saturating_mul(LOOKS);
         let mut found = Vec::new();
-        for (&prefix, node) in &self.nodes {
-            if left == 0 {
+        let from = self.flushed.take().filter(|_| left > 0);
+        let behind = self.nodes.range((
+            from.map_or(Bound::Unbounded, Bound::Included),
+            Bound::Unbounded,
+        ));
+        let before = from.map(|from| self.nodes.range(..from));
+        for (&prefix, node) in behind.chain(before.into_iter().flatten()) {
+            if left == 0 || looks == 0 {
+                self.flushed = Some(prefix);
                 break;
             }
+            looks -= 1;
             let entries = node.entries().iter();
             let doomed = entries
                 .filter(|entry| bodies[entry.body].is_doomed())
                 .count();
             if doomed > 0 {
-                left -= doomed;
+                left = left.saturating_sub(doomed);
                 found.push(prefix);
             }
         }

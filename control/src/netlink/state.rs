@@ -24,6 +24,8 @@ use super::{MirrorOptions, NetlinkError, decode, namespace};
 const BATCH: usize = 4096;
 /// Longest time for which lists are read before events are looked at again.
 const SLICE: Duration = Duration::from_millis(2);
+/// About how many routes that went with a link leave the tables before events are looked at again.
+const CLEANED: usize = 2048;
 
 /// Is told which addresses the router has, as [`Rib::own_addresses`] does; called on the mirror's thread, and
 /// must not block.
@@ -165,7 +167,7 @@ impl MirrorState {
             }
             return CommitReport::default();
         }
-        let report = self.rib.commit(&mut self.writer);
+        let report = self.rib.commit_some(&mut self.writer, CLEANED);
         if !report.is_empty() {
             self.counters.totals.commits += 1;
         }
@@ -175,6 +177,11 @@ impl MirrorState {
         report
     }
 
+    /// Whether there is more to commit.
+    fn is_cleaning(&self) -> bool {
+        self.sync.is_first_done() && self.rib.is_cleaning()
+    }
+
     /// Tells when everything is in step, at once if it is.
     pub(super) fn tell_synchronised(&mut self, waiting: SyncSender<()>) {
         self.waiting.push(waiting);
@@ -182,7 +189,7 @@ impl MirrorState {
     }
 
     fn tell_waiting(&mut self) {
-        if self.sync.is_synchronised() {
+        if self.sync.is_synchronised() && !self.rib.is_cleaning() {
             for waiting in self.waiting.drain(..) {
                 // Whoever waited may have given up.
                 let _ = waiting.try_send(());
@@ -224,7 +231,7 @@ impl MirrorState {
             self.tell_waiting();
         }
         self.refresh()?;
-        Ok(worked || !idle)
+        Ok(worked || !idle || self.is_cleaning())
     }
 
     /// Warns of rules that came, or went, by lists.

@@ -1,5 +1,6 @@
 //! The RIB with real tables behind it: changes in, full lookups out.
 
+mod cleaning;
 mod events_ip4;
 mod events_ip6;
 mod harness;

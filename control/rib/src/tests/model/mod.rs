@@ -86,6 +86,10 @@ fn run(ops: Vec<Op>) {
             op => kernel.apply(op),
         }
         kernel.tell(&mut b);
+        if at % 3 == 0 {
+            // What comes next may come while routes leave.
+            b.rib.commit_some(&mut b.writer, 1);
+        }
         if std::mem::take(&mut b.rib.order_lost) {
             kernel.apply(&Op::Dump);
             kernel.tell(&mut b);
