@@ -9,8 +9,10 @@
 
 mod arrival;
 mod given;
+mod lane;
 mod packet;
 mod plain;
+mod verdict;
 
 use std::mem;
 
@@ -21,143 +23,12 @@ use crate::eal::{BURST_MAX, HeadRoom, Mbuf, MbufBatch};
 use crate::reason::{DropReason, PuntReason};
 pub use arrival::{Arrival, Origin};
 pub(crate) use given::{Given, Placed};
+pub use lane::Lane;
+pub(crate) use lane::LaneList;
 pub(crate) use packet::Packet;
 pub(crate) use plain::{Arrived, Plain, PlainList, Sole, Straightway};
-
-/// What a stage decides about a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// On to the next stage of this lane.
-    Next,
-    /// Aside, to the stage of that lane.
-    Lane(Lane),
-    /// Out by this port: rewrite stages alone say so.
-    Send(PortId),
-    /// To be decrypted or verified by this inbound SA; see [`Packet::hand_to_ipsec`].
-    Open(SaId),
-    /// To be protected by this outbound SA; see [`Packet::hand_to_ipsec`].
-    Seal(SaId),
-    /// A fragment, to be put together with others of its packet.
-    Gather,
-    /// To the kernel, by the tap of the arrival port, as it arrived.
-    Punt(PuntReason),
-    /// Lost.
-    Drop(DropReason),
-}
-
-/// Where packets wait for a stage. A stage may send packets only to lanes after its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Lane {
-    /// Just received.
-    Input,
-    /// Not plain: the frame's header is to be judged.
-    Frame,
-    /// ARP, LLC, LLDP, slow protocols.
-    Control,
-    /// IPv4, header unseen.
-    Ip4,
-    /// IPv4 to be looked up.
-    Ip4Lookup,
-    /// IPv6, header unseen.
-    Ip6,
-    /// IPv6 to be looked up.
-    Ip6Lookup,
-    /// For the router or to be forwarded, while IPsec has something to say.
-    Policy,
-    /// IPv4 for the router, its groups or a broadcast.
-    Ip4Local,
-    /// IPv4 that is not plain forwarding.
-    Ip4Exception,
-    /// IPv6 for the router or its groups.
-    Ip6Local,
-    /// IPv6 that is not plain forwarding.
-    Ip6Exception,
-    /// Nexthop without a link-layer address.
-    Glean,
-    /// IPv4 to be sent.
-    Ip4Rewrite,
-    /// IPv6 to be sent.
-    Ip6Rewrite,
-}
-
-impl Lane {
-    /// How many lanes there are.
-    pub const COUNT: usize = Self::Ip6Rewrite as usize + 1;
-}
-
-/// Places of packets in their burst, in order.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LaneList {
-    len: u8,
-    places: [u8; BURST_MAX],
-}
-
-impl LaneList {
-    const EMPTY: Self = Self {
-        len: 0,
-        places: [0; BURST_MAX],
-    };
-
-    #[inline]
-    fn push(&mut self, place: u8) {
-        // A lane holds each packet of the burst at most once, so it cannot overflow.
-        self.places[usize::from(self.len) % BURST_MAX] = place;
-        self.len += 1;
-    }
-
-    /// The places.
-    #[inline]
-    pub(crate) fn places(&self) -> &[u8] {
-        &self.places[..usize::from(self.len).min(BURST_MAX)]
-    }
-}
-
-/// What became of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Still on a lane.
-    Undecided,
-    /// Leaves by this port.
-    Send(PortId),
-    /// Comes back as what an inbound SA makes of it.
-    Open,
-    /// Comes back as what an outbound SA makes of it.
-    Seal,
-    /// Comes back as part of the packet that it is a fragment of.
-    Gather,
-    /// Goes to the kernel.
-    Punt(PuntReason),
-    /// Is lost.
-    Drop(DropReason),
-    /// Is lost, and stays with a device that may yet write to it.
-    Lost,
-}
-
-/// Facts about a packet that later stages need. Any bit of [`Info::flags`] takes the packet off
-/// the straight path.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Info {
-    /// Where the IP header (or what else the EtherType says) starts.
-    pub(crate) l3: u8,
-    /// [`Info::GROUP_FRAME`] and the others.
-    pub(crate) flags: u8,
-    /// Length of the IP packet in bytes.
-    pub(crate) ip_len: u32,
-    /// IPv4 destination, host order.
-    pub(crate) dst4: u32,
-}
-
-impl Info {
-    /// The destination MAC is a group.
-    pub(crate) const GROUP_FRAME: u8 = 1;
-    /// IPv4 options, or IPv6 hop-by-hop options.
-    pub(crate) const OPTIONS: u8 = 2;
-    /// TTL or hop limit is 0 or 1.
-    pub(crate) const TTL: u8 = 4;
-    /// Source or destination is link-local.
-    pub(crate) const LINK_LOCAL: u8 = 8;
-}
+pub(crate) use verdict::Info;
+pub use verdict::{Fate, Verdict};
 
 /// The packets of a burst and their verdicts; one a lcore, used again for every burst.
 ///
