@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Instant;
 
+use ironlane_dataplane::dataplane::DataplaneConfig;
 use ironlane_dataplane::eal::CpuList;
 use ironlane_dataplane::reason::DropReason;
 use ironlane_tests::{Event, Injected, Settings, WholeDp};
@@ -187,6 +188,12 @@ impl Fuzz {
     }
 }
 
+/// No fragment is given up while the counters of a step are compared with what came out.
+fn patient(config: &mut DataplaneConfig) {
+    let ipsec = config.ipsec.as_mut().expect("asked for");
+    ipsec.fragments.timeout_ns = 3_600_000_000_000;
+}
+
 /// Runs so many packets through SAs of all kinds on these lcores.
 fn fuzz(packets: u64, seed: u64, lcores: Vec<usize>) -> BTreeMap<DropReason, u64> {
     println!("IRONLANE_FUZZ_SEED={seed}, lcores {lcores:?}");
@@ -194,6 +201,7 @@ fn fuzz(packets: u64, seed: u64, lcores: Vec<usize>) -> BTreeMap<DropReason, u64
     let mut dp = with_ipsec_by(Settings {
         ipsec: true,
         lcores,
+        adjust: patient,
         ..Settings::default()
     });
     let mut fuzz = Fuzz::new(&mut dp, seed, handoffs);
