@@ -14,11 +14,14 @@ mod handed;
 mod open;
 mod seal;
 
+use ironlane_ipsec::Text;
+
 use crate::burst::{Arrival, BurstStore, Origin};
+use crate::eal::crypto::{Job, Part};
 use crate::lcore::poll::Lcore;
 use crate::stage::TablesView;
 
-use super::ROUNDS;
+use super::{L2, ROUNDS};
 
 impl Lcore {
     /// Hands out the packets of a burst that arrived, of which those for SAs are opened and sealed, and what becomes of
@@ -65,6 +68,19 @@ impl Lcore {
         self.pipeline.run(store, arrival, view, counters);
         self.seal_in_place(store, view);
         true
+    }
+}
+
+/// What the engine is to do with a text, of an IP packet behind an Ethernet header. The ICV follows it.
+#[inline]
+fn job(text: Text) -> Job {
+    let at = text.at + L2 as u16;
+    Job {
+        cipher: Part::new(at, text.len),
+        auth: Part::default(),
+        icv_at: at + text.len,
+        nonce: text.nonce,
+        aad: text.aad,
     }
 }
 

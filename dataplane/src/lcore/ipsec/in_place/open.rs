@@ -5,9 +5,9 @@ use ironlane_packet::eth::Mac;
 use ironlane_packet::proto::ip;
 
 use super::super::{L2, reason, write_ethernet};
-use super::Uncounted;
+use super::{Uncounted, job};
 use crate::burst::{Arrival, BurstStore, Fate, Placed};
-use crate::eal::crypto::{Job, Jobs, Outcome, Part, Session};
+use crate::eal::crypto::{Jobs, Outcome, Session};
 use crate::eal::{BURST_MAX, Mbuf};
 use crate::lcore::poll::Lcore;
 use crate::reason::{DropReason, StageId};
@@ -68,21 +68,13 @@ impl Lcore {
             let Some((text, seq)) = lay_out(run, mbuf) else {
                 break;
             };
-            let at = text.at + L2 as u16;
-            let job = Job {
-                cipher: Part::new(at, text.len),
-                auth: Part::default(),
-                icv_at: at + text.len,
-                nonce: text.nonce,
-                aad: text.aad,
-            };
             befores[jobs.len()] = Before {
                 seq,
                 text: (text.at, text.len),
                 place: place as u8,
                 run: begun as u8 - 1,
             };
-            if jobs.push(run.sa().session(), mbuf, &job).is_err() {
+            if jobs.push(run.sa().session(), mbuf, &job(text)).is_err() {
                 // As it came: one by one it is refused.
                 break;
             }

@@ -7,10 +7,10 @@ use ironlane_ipsec::{SaId, SealRun};
 use ironlane_packet::eth::EtherType;
 
 use super::super::L2;
-use super::Uncounted;
+use super::{Uncounted, job};
 use crate::burst::{BurstStore, Fate, Placed};
 use crate::eal::BURST_MAX;
-use crate::eal::crypto::{Job, Jobs, Outcome, Part, Session};
+use crate::eal::crypto::{Jobs, Outcome, Session};
 use crate::lcore::poll::Lcore;
 use crate::reason::{DropReason, StageId};
 use crate::stage::{Entrance, StageMeter, TablesView, is_ordinary};
@@ -90,14 +90,6 @@ impl Lcore {
             ethernet.copy_from_slice(&run.ethernet);
             // What the device found out was about the headers inside.
             mbuf.set_ol_flags(0);
-            let at = text.at + L2 as u16;
-            let job = Job {
-                cipher: Part::new(at, text.len),
-                auth: Part::default(),
-                icv_at: at + text.len,
-                nonce: text.nonce,
-                aad: text.aad,
-            };
             let before = &mut befores[jobs.len()];
             *before = Before {
                 place: place as u8,
@@ -105,7 +97,10 @@ impl Lcore {
                 len: len as u16,
             };
             ports[place] = run.port;
-            if jobs.push(run.seal.sa().session(), mbuf, &job).is_err() {
+            if jobs
+                .push(run.seal.sa().session(), mbuf, &job(text))
+                .is_err()
+            {
                 // It has its number, so it cannot be sealed once more.
                 fates[place] = Fate::Drop(DropReason::IpsecDevice);
             }
