@@ -66,6 +66,25 @@ fn hop_less(packet: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// The frame of the one thing that came out: an error to the kernel, by the tap of p1.
+pub fn told_by_tap(out: &Outcome) -> Vec<u8> {
+    let (mut events, _) = out.take_events();
+    match (events.pop(), events.is_empty()) {
+        (
+            Some(Event::Punted {
+                port,
+                reason,
+                bytes,
+            }),
+            true,
+        ) => {
+            assert_eq!((port.as_str(), reason), ("p1", PuntReason::Icmp));
+            bytes
+        }
+        (last, _) => panic!("{events:?} {last:?}"),
+    }
+}
+
 #[test]
 pub fn a_sender_is_told_what_fits_a_tunnel() {
     let mut dp = with_ipsec();
@@ -244,18 +263,7 @@ pub fn senders_of_ip6_are_told_by_the_address_of_the_tunnel() {
     let frame = dp.frame("p1").dst("02::9").ip6(OURS6, FAR6);
     let frame = frame.data_len(MTU - 48).udp(1, 2);
     let out = dp.inject(&[("p1", &frame)]);
-    let (events, _) = out.take_events();
-    let [
-        Event::Punted {
-            port,
-            reason,
-            bytes,
-        },
-    ] = &events[..]
-    else {
-        panic!("{events:?}")
-    };
-    assert_eq!((port.as_str(), *reason), ("p1", PuntReason::Icmp));
+    let bytes = told_by_tap(&out);
     assert_eq!(bytes[..6], dp.mac("p1").0);
     check(&bytes[14..], 65, OURS6);
     out.dropped("p1", DropReason::IpsecTooBig).nothing_else();
