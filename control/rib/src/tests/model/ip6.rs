@@ -122,7 +122,7 @@ impl Kernel {
             // Objects of IPv4 gateways do not serve IPv6.
             Some(id) => !matches!(
                 self.objects.get(&id),
-                Some(super::kernel::Object::Single(gateway, _)) if !gateway.contains('.')
+                Some(super::objects::Object::Single(gateway, _)) if !gateway.contains('.')
             ),
             None => route.port < 3 && !self.ports[usize::from(route.port)].up,
         };

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::super::harness::ip;
-use super::kernel::{Kernel, Object, address_text};
+use super::kernel::{Kernel, address_text};
+use super::objects::Object;
 use crate::{RouteKind, TableId};
 
 /// What was found: legs that are alive by gateway, port and weight, or a verdict.

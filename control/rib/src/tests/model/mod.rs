@@ -5,6 +5,7 @@ mod ip4;
 mod ip6;
 mod kernel;
 mod lookup;
+mod objects;
 
 use proptest::prelude::*;
 
