@@ -2,43 +2,21 @@
 //! and each rule is a compare of a column. What is plain is listed without a gap.
 #![allow(unsafe_code)] // loads by pointer, from mbufs and frames
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 use std::hint::select_unpredictable;
-use std::mem::offset_of;
 
 use dpdk_sys as c;
 use ironlane_packet::eth::Mac;
 
 use super::Found;
+use super::rows::{BLANK, FRAME_AT, FRAME6_AT, FRAME6_END, MBUF_AT, own_or_blank};
 use crate::burst::{Arrived, PlainList};
 use crate::eal::{BURST_MAX, HEAD_BYTES, Heads, Mbuf, TAG_STRIPPED};
 
 /// Packets of a group.
 const LANES: usize = 16;
 
-/// Where a row of the mbuf starts; eight dwords.
-const MBUF_AT: usize = 16;
-const _: () = {
-    assert!(offset_of!(c::rte_mbuf, nb_segs) == MBUF_AT + 4);
-    assert!(offset_of!(c::rte_mbuf, ol_flags) == MBUF_AT + 8);
-    assert!(offset_of!(c::rte_mbuf, pkt_len) == MBUF_AT + 20);
-    assert!(offset_of!(c::rte_mbuf, data_len) == MBUF_AT + 24);
-    assert!(TAG_STRIPPED <= u32::MAX as u64);
-    assert!(c::IL_MBUF_RX_IP_CKSUM_MASK <= u32::MAX as u64);
-    assert!(BURST_MAX.is_multiple_of(LANES));
-};
-
-/// Where a row of the frame starts: so that the words of an IPv4 header are columns.
-const FRAME_AT: usize = 2;
-const _: () = assert!(FRAME_AT + 32 == HEAD_BYTES);
-
-/// The same of the row with the addresses of IPv6.
-const FRAME6_AT: usize = 22;
-const FRAME6_END: usize = 54;
-
-/// What is looked at of a frame that is for another station, or too short for IPv6.
-static BLANK: [u8; FRAME6_END] = [0; FRAME6_END];
+const _: () = assert!(BURST_MAX.is_multiple_of(LANES));
 
 /// Finds what is plain, and lists it. What the lists hold behind that is anything.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,popcnt")]
@@ -325,28 +303,6 @@ fn all(value: u32) -> __m512i {
 fn reversed(column: __m512i) -> __m512i {
     let order = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
     _mm512_shuffle_epi8(column, _mm512_broadcast_i32x4(order))
-}
-
-/// The frame, or a blank if it does not start with `start`.
-///
-/// # Safety
-/// It has two bytes.
-#[inline]
-unsafe fn own_or_blank(head: *mut u8, start: u16) -> *const u8 {
-    let mut head = head.cast_const();
-    // The compiler would make vectors of these for several packets, at several times the cost.
-    // SAFETY: reads two bytes, by our contract.
-    unsafe {
-        asm!(
-            "cmp word ptr [{head}], {start:x}",
-            "cmovne {head}, {blank}",
-            head = inout(reg) head,
-            blank = in(reg) BLANK.as_ptr(),
-            start = in(reg) start,
-            options(pure, readonly, nostack),
-        );
-    }
-    head
 }
 
 /// Two rows of 32 bytes.

@@ -10,8 +10,12 @@ use crate::burst::{Arrived, PlainList};
 use crate::eal::Heads;
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
+mod avx2;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
 mod avx512;
 mod plain;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod rows;
 
 pub(crate) use plain::is_ordinary;
 
@@ -28,18 +32,21 @@ pub(crate) use plain::is_ordinary;
 pub enum HeaderPath {
     /// What every CPU of the architecture has: one packet after the other.
     Plain,
+    /// Eight packets at a time: AVX2.
+    Avx2,
     /// Sixteen packets at a time: AVX-512 F, BW, VL.
     Avx512,
 }
 
 impl HeaderPath {
     /// All of them, the best last.
-    pub const ALL: [Self; 2] = [Self::Plain, Self::Avx512];
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Avx2, Self::Avx512];
 
     /// The name: in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
         }
     }
@@ -49,6 +56,8 @@ impl HeaderPath {
         match self {
             Self::Plain => true,
             #[cfg(all(target_arch = "x86_64", not(miri)))]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt"),
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
             Self::Avx512 => {
                 is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
@@ -56,7 +65,7 @@ impl HeaderPath {
                     && is_x86_feature_detected!("popcnt")
             }
             #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-            Self::Avx512 => false,
+            Self::Avx2 | Self::Avx512 => false,
         }
     }
 
@@ -77,6 +86,10 @@ impl fmt::Display for HeaderPath {
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 const FEWEST: usize = 12;
 
+/// The same for groups of eight.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+const FEWEST_OF_EIGHT: usize = 8;
+
 /// Lists the plain packets of a burst, in order; what the lists hold behind them is anything. The CPU has the
 /// instructions of the path.
 #[inline]
@@ -92,6 +105,11 @@ pub(super) fn find(
         HeaderPath::Avx512 if heads.packets().len() >= FEWEST => {
             // SAFETY: the pipeline takes only paths that the CPU has.
             unsafe { avx512::find(heads, ip4, ip6, own) }
+        }
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        HeaderPath::Avx2 if heads.packets().len() >= FEWEST_OF_EIGHT => {
+            // SAFETY: as above.
+            unsafe { avx2::find(heads, ip4, ip6, own) }
         }
         _ => plain::find(heads.packets(), ip4, ip6, own),
     }
