@@ -8,7 +8,7 @@ PREFIX   ?= /usr/local
 CARGO    ?= cargo
 # With DPDK=sid the bench is built and run in a chroot of that Debian, with its DPDK.
 WITHIN = $(if $(DPDK),perf/within.sh $(DPDK))
-BENCH_PARTS = forward|ipsec|latency|idle|scale|lookup|routes
+BENCH_PARTS = forward|ipsec|sas|latency|idle|scale|lookup|routes
 # rustup's cargo, for shells that do not have it in PATH; a system's own comes first.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 

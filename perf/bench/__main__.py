@@ -18,7 +18,7 @@ import peers  # noqa: E402
 import report  # noqa: E402
 import rig  # noqa: E402
 
-PARTS = ["lookup", "forward", "ipsec", "routes", "latency", "idle", "scale"]
+PARTS = ["lookup", "forward", "ipsec", "sas", "routes", "latency", "idle", "scale"]
 
 
 def arguments():

@@ -41,15 +41,17 @@ name = "sink"
 device = "{sink}"
 addresses = ["10.255.255.254/8", "fd00::1/64"]
 {mac}
+{more}
 """
 # Fates of a scene's bad frames; see BAD_FRAMES in perf/src/router.rs.
 BAD_FRAMES = {"ip4_bad_checksum", "ip6_truncated", "eth_unknown_vlan"}
 
 
 class Daemon:
-    """`frames`: how many the source holds for itself; `mac`: of the sink, if it can have one given."""
+    """`frames`: how many the source holds for itself; `mac`: of the sink, if it can have one given; `more`: sections of its
+    configuration, in which {folder} is a folder that goes with it."""
 
-    def __init__(self, frames, source, sink, mac, log):
+    def __init__(self, frames, source, sink, mac, log, more=""):
         self.log = log
         self.netns = f"ironlane-bench-{os.getpid()}"
         self.folder = tempfile.mkdtemp(prefix="ironlane-bench-")
@@ -58,7 +60,7 @@ class Daemon:
         with open(os.path.join(self.folder, "config.toml"), "w") as file:
             file.write(CONFIG.format(
                 folder=self.folder, netns=self.netns, cpu=rig.WORKER, mbufs=mbufs, memory_mib=192 + mbufs * 5 // 2048,
-                source=source, sink=sink, mac=f'mac = "{mac}"' if mac else ""))
+                source=source, sink=sink, mac=f'mac = "{mac}"' if mac else "", more=more.format(folder=self.folder)))
 
     def __enter__(self):
         try:

@@ -87,6 +87,11 @@ def ipsec(lines):
     return goals
 
 
+def sas(lines):
+    """The least of all: SAs that the plugin's socket takes a second."""
+    return [Goal("sas", "SAs a second through the plugin's socket, least of all", min((line["sas"] for line in lines if line["sas"]), default=None), 10_000)]
+
+
 def idle(share, first):
     """`share`: of a core, in percent, by idle.py; `first`: figures of the first packets by family."""
     goals = [Goal("idle", "an idle router: share of a core", share and share["daemon_percent"], 5, at_most=True, unit=" %")]

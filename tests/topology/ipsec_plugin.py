@@ -30,6 +30,49 @@ def selector(text, protocol=0):
     return bytes([net.version]) + first + last + struct.pack(">BHH", protocol, 0, 65535)
 
 
+def sa_body(sa, src, dst, flags, source, destination):
+    """Of ADD_SA: an SA as `sa` describes it, from src to dst, for packets from one selector to another."""
+    ports = (4500, 4500) if flags & IN_UDP else (0, 0)
+    return (
+        struct.pack(">BI", sa.protocol, sa.spi)
+        + address(src)
+        + address(dst)
+        + NO_MARK
+        + struct.pack(">IIBHB", 0, sa.reqid, sa.mode, flags, 0)
+        + struct.pack(">H", sa.cipher)
+        + counted(sa.cipher_key)
+        + struct.pack(">H", sa.auth)
+        + counted(sa.auth_key)
+        + struct.pack(">IIHH", 64, 0, *ports)
+        + NO_MARK
+        + bytes(6 * 8 + 8)
+        + struct.pack(">H", 1)
+        + source
+        + struct.pack(">H", 1)
+        + destination
+        + counted(b"")
+    )
+
+
+def policy_body(direction, sa, src, dst, source, destination):
+    """Of ADD_POLICY: one that protects, by this SA if it is outbound."""
+    return (
+        bytes([direction])
+        + source
+        + destination
+        + NO_MARK
+        + struct.pack(">I", 0)
+        + counted(b"")
+        + struct.pack(">BBIIBBI", 1, 1, 0, sa.reqid, sa.mode, sa.protocol, sa.spi if direction == OUT else 0)
+        + address(src)
+        + address(dst)
+    )
+
+
+def request(kind, number, body=b""):
+    return struct.pack(">IBBI", 6 + len(body), kind, 0, number) + body
+
+
 class Plugin:
     """A connection to the router. What it refuses ends the program."""
 
@@ -53,7 +96,7 @@ class Plugin:
     def ask(self, kind, body=b""):
         """Sends a request, and gives the body of its answer. Events in between are let go."""
         number = next(self.ids)
-        self.socket.sendall(struct.pack(">IBBI", 6 + len(body), kind, 0, number) + body)
+        self.socket.sendall(request(kind, number, body))
         while True:
             (length,) = struct.unpack(">I", self.exactly(4))
             frame = self.exactly(length)
@@ -69,40 +112,7 @@ class Plugin:
         self.ask(FLUSH_SAS)
 
     def add_sa(self, sa, src, dst, flags, source, destination):
-        """An SA as `sa` describes it, from src to dst, for packets from one selector to another."""
-        ports = (4500, 4500) if flags & IN_UDP else (0, 0)
-        self.ask(
-            ADD_SA,
-            struct.pack(">BI", sa.protocol, sa.spi)
-            + address(src)
-            + address(dst)
-            + NO_MARK
-            + struct.pack(">IIBHB", 0, sa.reqid, sa.mode, flags, 0)
-            + struct.pack(">H", sa.cipher)
-            + counted(sa.cipher_key)
-            + struct.pack(">H", sa.auth)
-            + counted(sa.auth_key)
-            + struct.pack(">IIHH", 64, 0, *ports)
-            + NO_MARK
-            + bytes(6 * 8 + 8)
-            + struct.pack(">H", 1)
-            + source
-            + struct.pack(">H", 1)
-            + destination
-            + counted(b""),
-        )
+        self.ask(ADD_SA, sa_body(sa, src, dst, flags, source, destination))
 
     def add_policy(self, direction, sa, src, dst, source, destination):
-        """A policy that protects, by this SA if it is outbound."""
-        self.ask(
-            ADD_POLICY,
-            bytes([direction])
-            + source
-            + destination
-            + NO_MARK
-            + struct.pack(">I", 0)
-            + counted(b"")
-            + struct.pack(">BBIIBBI", 1, 1, 0, sa.reqid, sa.mode, sa.protocol, sa.spi if direction == OUT else 0)
-            + address(src)
-            + address(dst),
-        )
+        self.ask(ADD_POLICY, policy_body(direction, sa, src, dst, source, destination))
