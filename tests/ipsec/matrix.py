@@ -1,6 +1,7 @@
 """The rows of the matrix: every algorithm in every column, then what IKE and the network can do."""
 
 import libreswan_rows
+import mobike
 import routing
 import scenarios
 from plan import Row
@@ -71,5 +72,5 @@ REFUSED_ROWS = [Row("refused", suite, "", refused=True, initiator="b") for suite
 REFUSED_ROWS.append(Row("refused", "sha256", "", protocol="ah", mode="beet", refused=True, initiator="b"))
 ALGORITHM_ROWS = [row for n, column in enumerate(COLUMNS) for row in column_rows(column, n)]
 # What is told most by comes first, in case that a run is interrupted.
-ROWS = (ALGORITHM_ROWS[:len(list(suites()))] + scenarios.ROWS + routing.ROWS + REFUSED_ROWS +
+ROWS = (ALGORITHM_ROWS[:len(list(suites()))] + scenarios.ROWS + mobike.ROWS + routing.ROWS + REFUSED_ROWS +
         ALGORITHM_ROWS[len(list(suites())):] + libreswan_rows.ROWS)

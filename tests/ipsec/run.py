@@ -31,7 +31,7 @@ RIG, RUN, PREFIX = os.environ["RIG"], os.environ["RUN"], os.environ["NS_PREFIX"]
 sys.path.insert(0, RIG)
 from rig import Guest  # noqa: E402
 
-PROGRAMS = ("echo.py", "guest.sh", "oseq.py")
+PROGRAMS = ("echo.py", "guest.sh", "moments.py", "oseq.py")
 # Of a machine, for all of its rows, however busy its host.
 TIMEOUT_S = 4 * 3600
 PEERS = {"strongswan": linux.Strongswan, "libreswan": libreswan.Libreswan}

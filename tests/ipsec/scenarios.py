@@ -131,36 +131,6 @@ def esn_wraps(run, row):
     return f"the last sequence number is {seen:#x}"
 
 
-def readdressed(end, old, new, device):
-    """MOBIKE: an end's address becomes another while datagrams go both ways; the same SAs go on."""
-    default = f"ip route replace default via {old.rpartition('.')[0]}.{'2' if end == 'a' else '1'}"
-
-    def act(run, row):
-        before = spis(run)
-        arrives = lambda: run.ends["a"].talk(f"ask {row.ends('b')} {ECHO_PORT} 100", False)[0] == 0
-        moved = lambda: f"'{end}.example.org' @ {new}" in run.ends["a"].swanctl("--list-sas")[1]
-        try:
-            move(run.ends[end], device, old, new, default)
-            wait_until(90, f"{end} is at {new}", moved)
-            wait_until(90, "an answer", arrives)
-            ask_both_ways(run, row, PROBE)
-            if spis(run) != before:
-                raise Failed("the SAs are others now")
-            addresses = {sa["source"] for sa in run.ends["b"].sas()}
-            if new not in addresses or old in addresses:
-                raise Failed(f"the SAs of Linux are from {addresses}")
-        finally:
-            move(run.ends[end], device, new, old, default)
-        return f"{old} became {new}, the same SAs went on"
-    return act
-
-
-def move(end, device, old, new, default):
-    status, text = end.gateway(f"ip addr replace {new}/24 dev {device}; ip addr del {old}/24 dev {device}; {default}")
-    if status:
-        raise Failed(text)
-
-
 def dead_peer(run, row):
     """The wan is cut: both ends find their peer dead. When it is whole again, the tunnel comes again."""
     before = spis(run)
@@ -229,7 +199,6 @@ def next_hop_forgotten(run, row):
 
 
 TFC = 700
-MOBIKE = "mobike = yes"
 # Either end goes on trying while the wan is cut.
 DPD = "dpd_delay = 1s\n        keyingtries = 0"
 
@@ -267,10 +236,6 @@ ROWS = [
     Row("ESN", *GCM_ESN, note="sequence numbers pass 2^32", extra=esn_wraps),
     Row("ESN", "aes256-sha512-esn", "aes-cbc/hmac-sha512-256 256", outer=6, inner=6, initiator="b",
         note="sequence numbers pass 2^32", extra=esn_wraps),
-    Row("MOBIKE", *GCM, connection=MOBIKE, note="Ironlane moves",
-        extra=readdressed("a", "10.1.0.1", "10.1.0.7", "p1")),
-    Row("MOBIKE", *GCM, connection=MOBIKE, initiator="b", note="Linux moves",
-        extra=readdressed("b", "10.9.0.2", "10.9.0.7", "pf0")),
     Row("DPD", *GCM, connection=DPD, child="dpd_action = restart", note="the wan is cut and whole again",
         extra=dead_peer),
 ]
