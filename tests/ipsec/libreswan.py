@@ -74,6 +74,7 @@ def connection(row):
         "salifetime": "8h",
         "mobike": "no",
         "auto": "ignore",
+        **dict(line.split("=") for line in row.pluto),
     }
     if row.mode == "tunnel":
         lines |= {"leftsubnet": NET["b"][row.inner], "rightsubnet": NET["a"][row.inner]}

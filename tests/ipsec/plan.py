@@ -43,6 +43,8 @@ class Row:
     child: str = ""
     # Who does IKE beside Linux: strongswan or libreswan. Beside Ironlane it is always strongSwan.
     peer: str = "strongswan"
+    # Lines of libreswan's connection.
+    pluto: tuple = ()
     # The number of an interface that leads into the tunnel at either end, all of whose traffic is protected.
     if_id: int = 0
     # What datagrams there are, if not those of all rows.

@@ -39,7 +39,8 @@ def selectors(row, end):
     """Traffic selectors of one end."""
     if row.mode == "transport":
         return "dynamic"
-    if row.if_id:
+    # libreswan has the two networks of the row on its interface.
+    if row.if_id and row.peer == "strongswan":
         return "0.0.0.0/0, ::/0"
     if row.mode == "beet":
         return HOST[end][row.inner]
