@@ -65,12 +65,17 @@ exit
 CONFIGURATION = {"OSPF": ospf, "BGP": bgp}
 
 
+def place(name, end):
+    """Where an end's FRR has its sockets."""
+    return f"{end.folder if name == 'a' else '/run'}/frr"
+
+
 def start(run, name, protocol):
     """FRR at one end; [process]."""
     end = run.ends[name]
     # Where we write and it reads, and where its sockets are, which are those of a user of their own.
     written, read = (end.folder,) * 2 if name == "a" else (end.guest.share, "/host")
-    at = f"{end.folder if name == 'a' else '/run'}/frr"
+    at = place(name, end)
     status, text = end.gateway(f"mkdir -p {at} && chown frr:frr {at}")
     if status:
         raise Failed(text)
@@ -84,6 +89,15 @@ def start(run, name, protocol):
         if daemon == "zebra":
             wait_until(60, f"zebra at {name}", lambda: end.gateway(f"test -S {at}/zserv.api")[0] == 0)
     return processes
+
+
+def known(run):
+    """What FRR at either end knows of its neighbours, routes and nexthops."""
+    ask = " ".join(f"-c 'show {what}'" for what in (
+        "interface brief", "bgp summary", "bgp ipv4", "bgp ipv6", "bgp nexthop", "ip ospf neighbor", "ipv6 ospf6 neighbor",
+        "ip route", "ipv6 route"))
+    say = lambda name, end: end.gateway(f"vtysh --vty_socket {place(name, end)} {ask} 2>&1; ip -6 addr show dev ipsec0")[1]
+    return "\n".join(f"FRR at {name}: {say(name, end)}" for name, end in run.ends.items())
 
 
 def by_tunnel(end, prefix):
@@ -105,9 +119,12 @@ def routed(protocol):
                 raise Failed(text)
             for name in "ab":
                 processes += start(run, name, protocol)
-            for name in "ab":
-                for prefix in NET[OTHER[name]].values():
-                    wait_until(120, f"{protocol} brings {prefix} to {name}", lambda: by_tunnel(run.ends[name], prefix))
+            try:
+                for name in "ab":
+                    for prefix in NET[OTHER[name]].values():
+                        wait_until(120, f"{protocol} brings {prefix} to {name}", lambda: by_tunnel(run.ends[name], prefix))
+            except Failed as why:
+                raise Failed(f"{why}; {known(run)}") from why
             yield
         finally:
             for process in reversed(processes):
