@@ -50,7 +50,7 @@ pub use room::Room;
 pub use sa::Sa;
 pub use secret::{MAX_SECRET_BYTES, Secret, SecretError};
 pub use selector::{ANY_PORT, Selector};
-pub use spd::BurstPolicies;
+pub use spd::{BurstPolicies, Deciding};
 pub use spec::{
     Df, Direction, Dscp, Limits, MAX_REPLAY_WINDOW, Mark, Mode, Protocol, SaSpec, UdpEncap,
 };

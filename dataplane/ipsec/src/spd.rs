@@ -8,6 +8,7 @@
 //! equal in all else.
 
 mod burst;
+mod deciding;
 mod shape;
 
 use ironlane_fib::VrfId;
@@ -18,6 +19,7 @@ use crate::index::Index;
 use crate::{Flow, Ipsec, Policy, PolicyDirection};
 
 pub use burst::BurstPolicies;
+pub use deciding::Deciding;
 pub(crate) use shape::{Key, Shape};
 
 /// All policies of one shape.

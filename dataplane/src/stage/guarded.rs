@@ -5,11 +5,13 @@
 //! with the same bytes, the same marks and the same counts; a test holds that for any burst. What is dropped, punted, asked
 //! of IKE, for a group without hops or in a fragment is left as it arrived, to the stage `policy`.
 
-use std::net::IpAddr;
+mod alike;
+mod family;
 
-use ironlane_fib::{AdjacencyKind, BurstNexthops, NexthopIndex, PortId};
+use ironlane_fib::{AdjacencyKind, BurstNexthops, Egress, NexthopIndex, PortId, SlotWord};
 use ironlane_ipsec::{
-    Action, BurstPolicies, Flow, PolicyDirection, PolicyId, Protocol, Sa, SaId, admits,
+    Action, BurstPolicies, Deciding, Flow, Policy, PolicyDirection, PolicyId, Protocol, Sa, SaId,
+    admits,
 };
 use ironlane_packet::proto::ip;
 
@@ -21,6 +23,8 @@ use super::straight::{Family, L2, V4, V6, member, rewrite, settle_plain, sort_pl
 use crate::burst::{Arrival, BurstStore, Fate, Given, Origin, PlainList, places};
 use crate::eal::crypto::Session;
 use crate::eal::{BURST_MAX, Mbuf};
+use alike::{Alike, Mask};
+use family::Guardable;
 
 /// Sends, opens and seals what is plain, and says which packets it left.
 pub(super) fn run(
@@ -48,10 +52,10 @@ pub(super) fn run(
         fib.lookup_bulk(view.guard, &list.addresses[..ip6], &mut list.answers[..ip6]);
     }
     if ip4 != 0 {
-        guarded.judge_all::<V4>(way.packets, way.ip4, ip4, way.sas, &mut done, way.ports);
+        guarded.judge_all::<V4, 3>(way.packets, way.ip4, ip4, way.sas, &mut done, way.ports);
     }
     if ip6 != 0 {
-        guarded.judge_all::<V6>(way.packets, way.ip6, ip6, way.sas, &mut done, way.ports);
+        guarded.judge_all::<V6, 6>(way.packets, way.ip6, ip6, way.sas, &mut done, way.ports);
     }
     let gone = done.opened | done.sealed;
     settle_plain(&mut way, sorted, (ip4, ip6), done.sent, gone);
@@ -69,6 +73,7 @@ pub(super) fn run(
 }
 
 /// What becomes of one packet.
+#[derive(Clone, Copy)]
 enum Fork {
     /// It leaves as it would without IPsec.
     Send,
@@ -76,61 +81,6 @@ enum Fork {
     Seal(SaId),
     /// The stages know.
     Leave,
-}
-
-/// What differs between IPv4 and IPv6 for policies and SAs.
-trait Guardable: Family {
-    /// Length of a header that is plain.
-    const HEADER_LEN: usize;
-
-    /// What policies see of a plain packet.
-    fn flow(packet: &[u8]) -> Option<Flow>;
-
-    /// The protocol right behind a plain header; `None`: it is, or may be, a fragment.
-    fn protocol(packet: &[u8]) -> Option<u8>;
-
-    fn address(address: Self::Address) -> IpAddr;
-}
-
-impl Guardable for V4 {
-    const HEADER_LEN: usize = 20;
-
-    #[inline]
-    fn flow(packet: &[u8]) -> Option<Flow> {
-        Flow::of_ip4(packet)
-    }
-
-    #[inline]
-    fn protocol(packet: &[u8]) -> Option<u8> {
-        const MF_AND_OFFSET: u16 = 0x3fff;
-        let header: &[u8; 20] = packet.first_chunk()?;
-        let word = u16::from_be_bytes([header[6], header[7]]);
-        (word & MF_AND_OFFSET == 0).then_some(header[9])
-    }
-
-    #[inline]
-    fn address(address: u32) -> IpAddr {
-        IpAddr::V4(address.into())
-    }
-}
-
-impl Guardable for V6 {
-    const HEADER_LEN: usize = 40;
-
-    #[inline]
-    fn flow(packet: &[u8]) -> Option<Flow> {
-        Flow::of_ip6(packet)
-    }
-
-    #[inline]
-    fn protocol(packet: &[u8]) -> Option<u8> {
-        packet.get(6).copied()
-    }
-
-    #[inline]
-    fn address(address: u128) -> IpAddr {
-        IpAddr::V6(address.into())
-    }
 }
 
 /// A burst whose packets meet SAs and policies, and what the last of them met.
@@ -144,6 +94,20 @@ struct Guarded<'a, 'q> {
     /// The SA that has opened the last packet, and the policy that then admitted it.
     by: Option<&'q Sa<Session>>,
     admitted: Option<(PolicyId, SaId)>,
+    /// What the last packet met on its way in and out, if its policies were asked.
+    met: Option<Met>,
+}
+
+/// Policies that a packet met.
+type Met = [Option<PolicyId>; 2];
+
+/// What becomes of packets that are like one, and of the same kind.
+struct Known<const N: usize> {
+    alike: Alike<N>,
+    kind: AdjacencyKind,
+    /// The SA that opened it, if one did.
+    opened_by: SaId,
+    fork: Fork,
 }
 
 impl<'a, 'q> Guarded<'a, 'q> {
@@ -163,12 +127,13 @@ impl<'a, 'q> Guarded<'a, 'q> {
             now_s: view.now_s(),
             by: None,
             admitted: None,
+            met: None,
         }
     }
 
     /// Decides about each packet of a list, and rewrites those that are sent or sealed.
     #[inline(never)]
-    fn judge_all<F: Guardable>(
+    fn judge_all<F: Guardable, const N: usize>(
         &mut self,
         packets: &mut [Mbuf],
         list: &mut PlainList<F::Address>,
@@ -185,26 +150,51 @@ impl<'a, 'q> Guarded<'a, 'q> {
         let nexthops = self.view.tables.nexthops().of_burst(self.view.guard);
         let common = nexthops.words(&list.answers[..count], &mut list.slots[..count]);
         // Neighbours behind one port, or all for the router, as nearly always.
-        let common = common.map(|(egress, _)| egress.kind());
+        let common_kind = common.map(|(egress, _)| egress.kind());
         let except = self.arrival.turning_port();
+        let is_opened = self.arrival.origin == Origin::Opened;
         let mut last = None;
+        let mut known: Option<Known<N>> = None;
         for at in 0..count {
             let (place, len, word) = (list.places[at], list.lens[at], list.words[at]);
             let place = usize::from(place) % BURST_MAX;
             let Some(mbuf) = packets.get_mut(place) else {
                 break;
             };
-            let (hop, kind) = match common {
-                Some(kind) => (list.answers[at], kind),
+            let (hop, slot, egress) = match common {
+                Some((egress, _)) => (list.answers[at], list.slots[at], egress),
                 None => self.hop::<F>(mbuf, len, list.answers[at], nexthops),
             };
+            let kind = common_kind.unwrap_or_else(|| egress.kind());
             let packet = mbuf.data().get(L2..L2 + usize::from(len)).unwrap_or(&[]);
-            let fork = match kind {
-                AdjacencyKind::Local if self.arrival.origin != Origin::Own => {
-                    self.to_router::<F>(packet, list.addresses[at], &mut last)
+            let opened_by = sas[place];
+            let fork = match &known {
+                Some(known)
+                    if known.alike.takes(packet)
+                        && known.kind == kind
+                        && (known.opened_by == opened_by || !is_opened) =>
+                {
+                    known.fork
                 }
-                AdjacencyKind::Forward => self.through::<F>(packet, sas[place]),
-                _ => Fork::Leave,
+                _ => {
+                    let (fork, mask) = match kind {
+                        AdjacencyKind::Local if self.arrival.origin != Origin::Own => {
+                            self.to_router::<F>(packet, list.addresses[at], &mut last)
+                        }
+                        AdjacencyKind::Forward => self.through::<F>(packet, opened_by),
+                        _ => (Fork::Leave, None),
+                    };
+                    let alike = mask.and_then(|mask| Alike::of(packet, &mask));
+                    if let Some(alike) = alike {
+                        known = Some(Known {
+                            alike,
+                            kind,
+                            opened_by,
+                            fork,
+                        });
+                    }
+                    fork
+                }
             };
             let bit = 1 << place;
             match fork {
@@ -222,12 +212,6 @@ impl<'a, 'q> Guarded<'a, 'q> {
                     done.sealed |= bit;
                 }
                 Fork::Send => {
-                    let slot = nexthops.word(hop);
-                    if !slot.is_adjacency() {
-                        // Changed a moment ago.
-                        continue;
-                    }
-                    let egress = nexthops.egress(slot);
                     if len > egress.forwards_up_to() || egress.port() == except {
                         continue;
                     }
@@ -276,7 +260,7 @@ impl<'a, 'q> Guarded<'a, 'q> {
             .warm_policies(view.guard, vrf, PolicyDirection::Out, flows);
     }
 
-    /// The single hop of a packet, and its kind.
+    /// The single hop of a packet, its word, and where that leads.
     #[inline]
     fn hop<F: Family>(
         &self,
@@ -284,103 +268,118 @@ impl<'a, 'q> Guarded<'a, 'q> {
         len: u16,
         answer: NexthopIndex,
         nexthops: BurstNexthops<'_>,
-    ) -> (NexthopIndex, AdjacencyKind) {
+    ) -> (NexthopIndex, SlotWord, Egress) {
         let mut hop = answer;
         let mut slot = nexthops.word(hop);
         if !slot.is_adjacency() {
             hop = member::<F>(mbuf, len, answer, self.view);
             slot = nexthops.word(hop);
         }
-        match slot.is_adjacency() {
-            true => (hop, nexthops.egress(slot).kind()),
-            false => (hop, AdjacencyKind::NoRoute),
-        }
+        let egress = match slot.is_adjacency() {
+            true => nexthops.egress(slot),
+            // Changed a moment ago.
+            false => Egress::NOWHERE,
+        };
+        (hop, slot, egress)
     }
 
     /// ESP for the router, in UDP or not: to its SA. All else is for the stages. `last` is what the packet before
-    /// named.
+    /// named. With it the bits by which others are for the same SA, once two were.
     #[inline]
     fn to_router<F: Guardable>(
         &self,
         packet: &[u8],
         dst: F::Address,
         last: &mut Option<(NamedSa, F::Address, SaId)>,
-    ) -> Fork
+    ) -> (Fork, Option<Mask>)
     where
         F::Address: PartialEq,
     {
         let Some(protocol) = F::protocol(packet).filter(|&protocol| protocol != ip::AH) else {
-            return Fork::Leave;
+            return (Fork::Leave, None);
         };
         let upper = packet.get(F::HEADER_LEN..).unwrap_or(&[]);
         let Named::Sa(named) = Named::by(protocol, upper) else {
-            return Fork::Leave;
+            return (Fork::Leave, None);
         };
         if let Some((last_named, last_dst, sa)) = last
             && (*last_named, *last_dst) == (named, dst)
         {
-            return Fork::Open(*sa);
+            let mask = (protocol == ip::ESP).then(F::esp_mask);
+            return (Fork::Open(*sa), mask);
         }
         let found = named.find(F::address(dst), self.arrival.vrf, self.view);
-        found.map_or(Fork::Leave, |sa| {
+        let fork = found.map_or(Fork::Leave, |sa| {
             *last = Some((named, dst, sa.id()));
             Fork::Open(sa.id())
-        })
+        });
+        (fork, None)
     }
 
-    /// What would be forwarded: in clear, or protected.
-    #[inline]
-    fn through<F: Guardable>(&mut self, packet: &[u8], opened_by: SaId) -> Fork {
+    /// What would be forwarded: in clear, or protected. With it the bits by which others are, too, once two have met
+    /// the same policies.
+    #[inline(never)]
+    fn through<F: Guardable>(&mut self, packet: &[u8], opened_by: SaId) -> (Fork, Option<Mask>) {
+        const LEAVE: (Fork, Option<Mask>) = (Fork::Leave, None);
         if !self.knows_policies {
-            return Fork::Leave;
+            return LEAVE;
         }
         let Some(flow) = F::flow(packet) else {
-            return Fork::Leave;
+            return LEAVE;
         };
-        if self.arrival.origin != Origin::Own && !self.may_have_come(&flow, opened_by) {
-            return Fork::Leave;
-        }
-        let Some(rule) = self.out.find(&flow, 0, 0) else {
-            return Fork::Send;
+        let (came, at_fwd) = match self.arrival.origin {
+            Origin::Own => (None, Some(Deciding::NOTHING)),
+            _ => match self.came_by(&flow, opened_by) {
+                Some(came) => (came, self.fwd.deciding(came)),
+                None => return LEAVE,
+            },
+        };
+        let rule = self.out.find(&flow, 0, 0);
+        let met = [came.map(Policy::id), rule.map(Policy::id)];
+        let mask = match self.met.replace(met) == Some(met) {
+            true => at_fwd
+                .zip(self.out.deciding(rule))
+                .and_then(|(fwd, out)| F::policy_mask(fwd.with(out))),
+            false => None,
+        };
+        let Some(rule) = rule else {
+            return (Fork::Send, mask);
         };
         rule.touch(self.now_s);
         match (rule.spec().action, rule.sa()) {
-            (Action::Bypass, _) => Fork::Send,
-            (Action::Protect { .. }, Some(sa)) => Fork::Seal(sa),
-            _ => Fork::Leave,
+            (Action::Bypass, _) => (Fork::Send, mask),
+            (Action::Protect { .. }, Some(sa)) => (Fork::Seal(sa), mask),
+            _ => LEAVE,
         }
     }
 
-    /// Whether it came as the policies want what is forwarded; `opened_by` counts if an SA has opened it.
+    /// The policy that it came by, or that there is none, if it came as the policies want what is forwarded; `opened_by`
+    /// counts if an SA has opened it.
     #[inline]
-    fn may_have_come(&mut self, flow: &Flow, opened_by: SaId) -> bool {
+    fn came_by(&mut self, flow: &Flow, opened_by: SaId) -> Option<Option<&'q Policy>> {
         let by = match self.arrival.origin {
             Origin::Opened => {
                 if self.by.is_none_or(|by| by.id() != opened_by) {
                     self.by = self.view.ipsec.sa(self.view.guard, opened_by);
                 }
                 // It may have been deleted a moment ago.
-                match self.by {
-                    Some(by) => Some(by),
-                    None => return false,
-                }
+                Some(self.by?)
             }
             _ => None,
         };
         let (if_id, mark) = if_id_and_mark(by);
-        let rule = self.fwd.find(flow, if_id, mark);
-        let Some(rule) = rule else {
-            return admits(None, by.map(Sa::spec)).is_ok();
+        let Some(rule) = self.fwd.find(flow, if_id, mark) else {
+            let admitted = admits(None, by.map(Sa::spec)).is_ok();
+            return admitted.then_some(None);
         };
         rule.touch(self.now_s);
         let both = by.map(|by| (rule.id(), by.id()));
-        if both.is_some() && both == self.admitted {
-            return true;
-        }
-        let admitted = admits(Some(rule.spec()), by.map(Sa::spec)).is_ok();
-        if admitted {
+        if both.is_none() || both != self.admitted {
+            if admits(Some(rule.spec()), by.map(Sa::spec)).is_err() {
+                return None;
+            }
             self.admitted = both;
         }
-        admitted
+        Some(Some(rule))
     }
 }

@@ -23,7 +23,7 @@ const SPI: u32 = 0x0012_3456;
 const ESP: u8 = 50;
 const UDP: u8 = 17;
 
-fn guarded(name: &str) -> (World, IpsecWriter) {
+pub(crate) fn guarded(name: &str) -> (World, IpsecWriter) {
     let world = World::new(name);
     let device = CryptoDevice::open(eal(), CryptoDevice::default_string(), 1, -1).unwrap();
     let ipsec = Arc::clone(&world.ipsec);
@@ -67,7 +67,7 @@ fn sa(direction: Direction, ip6: bool, host: usize, mode: Mode, encap: bool) -> 
 }
 
 /// SAs in and out, the first one inbound; the outbound ones are returned.
-fn add_sas(writer: &mut IpsecWriter, first_mode: Mode) -> Vec<SaId> {
+pub(crate) fn add_sas(writer: &mut IpsecWriter, first_mode: Mode) -> Vec<SaId> {
     for host in 1..4 {
         for ip6 in [false, true] {
             let spec = sa(Direction::In, ip6, host, first_mode, host == 3);
@@ -120,6 +120,17 @@ fn add_policies(writer: &mut IpsecWriter, numbers: &mut Numbers, sas: &[SaId]) {
             writer.bind(policy, Some(numbers.one(sas))).unwrap();
         }
     }
+}
+
+/// A frame for the router that names the SA of `host`.
+pub(crate) fn plain_esp(ip6: bool, host: usize) -> Vec<u8> {
+    let (mut bytes, protocol_at, upper) = match ip6 {
+        false => (plain4(dst4(LOCAL, host), 40, 0), 23, 34),
+        true => (plain6(dst6(LOCAL, host), 40, 0), 20, 54),
+    };
+    bytes[protocol_at] = ESP;
+    bytes[upper..upper + 4].copy_from_slice(&(SPI + host as u32).to_be_bytes());
+    bytes
 }
 
 /// A frame for the router that says it is protected, most of them by an SA that there is.

@@ -1,6 +1,7 @@
 //! The straight path decides as the stages do, packet by packet and byte by byte, and hands out in
 //! the same order, whatever a burst is mixed of: what is sent, and what is not.
 
+mod alike;
 mod guarded;
 #[path = "../rig/mod.rs"]
 mod rig;

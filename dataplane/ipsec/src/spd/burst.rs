@@ -15,16 +15,16 @@ use crate::{Flow, Ipsec, Policy, PolicyDirection, PolicyId};
 pub struct BurstPolicies<'q, S> {
     ipsec: &'q Ipsec<S>,
     guard: &'q Guard<'q>,
-    tuples: &'q [Tuple],
-    last: Option<Last<'q>>,
+    pub(super) tuples: &'q [Tuple],
+    pub(super) last: Option<Last<'q>>,
 }
 
 /// What a packet met: the only policy of its hash, which is for packets of this `if_id` and mark.
-struct Last<'q> {
+pub(super) struct Last<'q> {
     hash: u64,
     if_id: u32,
     mark: u32,
-    policy: &'q Policy,
+    pub(super) policy: &'q Policy,
 }
 
 impl<S: Send + Sync + 'static> Ipsec<S> {
