@@ -7,6 +7,7 @@
  */
 
 #include "link.h"
+#include "waiter.h"
 #include "wire.h"
 
 #include <sys/socket.h>
@@ -21,16 +22,6 @@
 #define RETRY_MS 300
 
 typedef struct private_link_t private_link_t;
-typedef struct waiter_t waiter_t;
-
-/** A request under way, on its thread's stack. */
-struct waiter_t {
-	uint32_t id;
-	bool done;
-	link_result_t result;
-	chunk_t body;
-	condvar_t *woken;
-};
 
 struct private_link_t {
 	link_t public;
@@ -85,24 +76,8 @@ static void dispatch_event(private_link_t *this, uint8_t type, chunk_t body)
 /** Hands an answer to the thread that waits for it, if it still does. */
 static void dispatch_answer(private_link_t *this, uint32_t id, uint8_t status, chunk_t body)
 {
-	enumerator_t *enumerator;
-	waiter_t *waiter;
-
 	this->mutex->lock(this->mutex);
-	enumerator = this->waiting->create_enumerator(this->waiting);
-	while (enumerator->enumerate(enumerator, &waiter))
-	{
-		if (waiter->id == id)
-		{
-			this->waiting->remove_at(this->waiting, enumerator);
-			waiter->done = TRUE;
-			waiter->result = status;
-			waiter->body = chunk_clone(body);
-			waiter->woken->signal(waiter->woken);
-			break;
-		}
-	}
-	enumerator->destroy(enumerator);
+	waiters_answer(this->waiting, id, status, body);
 	this->mutex->unlock(this->mutex);
 }
 
@@ -195,21 +170,6 @@ static bool set_state(private_link_t *this, int state, int fd)
 	return open;
 }
 
-/** Nobody will answer these any more. */
-static void fail_waiters(private_link_t *this)
-{
-	waiter_t *waiter;
-
-	this->mutex->lock(this->mutex);
-	while (this->waiting->remove_first(this->waiting, (void**)&waiter) == SUCCESS)
-	{
-		waiter->done = TRUE;
-		waiter->result = LINK_LOST;
-		waiter->woken->signal(waiter->woken);
-	}
-	this->mutex->unlock(this->mutex);
-}
-
 /** One connection, from hello to its end. */
 static void serve(private_link_t *this)
 {
@@ -281,8 +241,8 @@ static void *run(private_link_t *this)
 			close(fd);
 			this->writing->unlock(this->writing);
 		}
-		fail_waiters(this);
 		this->mutex->lock(this->mutex);
+		waiters_fail(this->waiting);
 		if (this->state != STATE_CLOSED)
 		{
 			this->changed->timed_wait(this->changed, this->mutex, RETRY_MS);
