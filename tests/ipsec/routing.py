@@ -96,7 +96,8 @@ def known(run):
     ask = " ".join(f"-c 'show {what}'" for what in (
         "interface brief", "bgp summary", "bgp ipv4", "bgp ipv6", "bgp nexthop", "ip ospf neighbor", "ipv6 ospf6 neighbor",
         "ip route", "ipv6 route"))
-    say = lambda name, end: end.gateway(f"vtysh --vty_socket {place(name, end)} {ask} 2>&1; ip -6 addr show dev ipsec0")[1]
+    say = lambda name, end: end.gateway(f"vtysh --vty_socket {place(name, end)} {ask} 2>&1; ip -6 addr show dev ipsec0; "
+                                        f"tail -n 20 {place(name, end)}/../*.out")[1]
     return "\n".join(f"FRR at {name}: {say(name, end)}" for name, end in run.ends.items())
 
 

@@ -34,7 +34,8 @@ A flow that loses a datagram fails its row, which then tells what either end, it
 lost, and how many packets passed each place. Exceptions are packets that were counted as having no SA, since they
 overtake the message by which alone the other end can install: of quick mode in rekeys by IKEv1, and with libreswan the
 answer to a rekey by Ironlane's end; where that accounts for all that was lost the row passes. Rows of replays count
-what they are about.
+what they are about. Those of MOBIKE tell what Linux refused in the moment when its own strongSwan had deleted its policies to
+change them, if anything came then, and how long that was; at any other time it fails the row.
 
 Who initiates alternates from column to column, so both ends propose each algorithm, and both choose it.
 """
