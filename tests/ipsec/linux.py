@@ -3,7 +3,7 @@
 import os
 import re
 
-from ends import LONG_S, Charon
+from ends import LONG_S, Charon, wait_until
 
 
 class Linux:
@@ -43,6 +43,11 @@ class Daemon:
 
     def terminate(self):
         self.linux.gateway(f"kill {self.pid}")
+
+    def wait(self, seconds):
+        """Until it has ended; a shell that is no more leaves nobody to wait for it, so it is a zombie at most."""
+        running = f"grep -q '^State:.[^Z]' /proc/{self.pid}/status"
+        wait_until(seconds, f"process {self.pid} ends", lambda: self.linux.gateway(running)[0] != 0)
 
 
 class Strongswan(Charon, Linux):
