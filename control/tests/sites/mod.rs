@@ -257,6 +257,26 @@ impl Site {
         self.charon.wait().unwrap();
     }
 
+    /// charon ends as an administrator ends it, so that the plugin takes itself down, too, and is then asked for leaks
+    /// by who looks for them. It is killed if it does not.
+    fn end_charon(&mut self) {
+        if !matches!(self.charon.try_wait(), Ok(None)) {
+            return; // it has ended, and its number may be another's
+        }
+        let end = Instant::now() + PATIENCE;
+        let _ = try_run(&format!("kill -TERM {}", self.charon.id()));
+        while matches!(self.charon.try_wait(), Ok(None)) {
+            if Instant::now() > end {
+                println!("--- charon of {} had to be killed", self.name);
+                // Of our own child, by its handle.
+                let _ = self.charon.kill();
+                let _ = self.charon.wait();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Another charon, after one that was killed.
     pub fn start_charon(&mut self) {
         self.charon = start_charon(&self.netns, &self.folder);
@@ -340,9 +360,7 @@ impl Drop for Site {
         if std::thread::panicking() {
             println!("--- charon of {}\n{}", self.name, self.log());
         }
-        // Of our own child, by its handle.
-        let _ = self.charon.kill();
-        let _ = self.charon.wait();
+        self.end_charon();
     }
 }
 
