@@ -116,7 +116,7 @@ impl IpsecArgs {
     pub fn run(&self) -> Result<(), Failure> {
         match &self.what {
             What::Frames { load, out, port } => frames::write(out, &load.frames(*port)?)?,
-            What::Secgw { load, out } => std::fs::write(out, secgw::config(load))?,
+            What::Secgw { load, out } => std::fs::write(out, secgw::config(load)?)?,
             What::Play(args) if args.verify => {
                 let count = verify(&args.load, &args.pcap[0], args.cpu[0], args.memory())?;
                 println!("{count} frames: all right");
