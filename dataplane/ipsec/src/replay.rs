@@ -30,8 +30,12 @@ const WORD_BITS: u64 = 64;
 /// [`check`]: Self::check
 /// [`update`]: Self::update
 /// [`top`]: Self::top
+///
+/// In this order in memory: whether an SA has a window is told by its first byte.
 #[derive(Debug)]
+#[repr(C)]
 pub struct ReplayWindow {
+    esn: bool,
     /// A bit for each number, in a ring: number *n* is bit *n* modulo 64 of word *n* / 64 modulo
     /// their count, a power of two. The ring is at least one word larger than the window, so that
     /// a word is cleared before numbers of the window fall into it again.
@@ -39,7 +43,6 @@ pub struct ReplayWindow {
     /// The largest number seen; 0 before the first.
     top: AtomicU64,
     size: u64,
-    esn: bool,
 }
 
 impl ReplayWindow {

@@ -8,7 +8,7 @@ use ironlane_rcu::prefetch_first;
 
 use crate::state::{SaState, SaStats};
 use crate::usual::Usual;
-use crate::{Direction, ReplayWindow, SaId, SaSpec};
+use crate::{ReplayWindow, SaId, SaSpec};
 
 /// A security association: what it is, what it has done, and its session with the crypto device.
 ///
@@ -24,6 +24,8 @@ pub struct Sa<S = ()> {
     pub(crate) usual: Option<Usual>,
     /// Whether inner packets are compared with selectors.
     pub(crate) is_selective: bool,
+    /// Whether it has a replay window.
+    has_window: bool,
     id: SaId,
     pub(crate) salt: [u8; 4],
     spec: SaSpec,
@@ -36,9 +38,12 @@ struct Shared<S> {
     state: SaState,
 }
 
-/// So much of an `Sa` and of what it shares is looked at for each packet.
+/// So much of an `Sa` is looked at for each packet, and so much of what it shares if there is no replay window.
 const HOT_BYTES: usize = 128;
 const _: () = assert!(offset_of!(Sa, id) < 64);
+const _: () = assert!(offset_of!(Sa, id) < 64);
+/// With the words of a session, which are five.
+const _: () = assert!(offset_of!(Shared<[u64; 5]>, state) + SaState::HOT_BYTES <= HOT_BYTES);
 const _: () = assert!(offset_of!(Sa, spec) + SaSpec::HOT_BYTES <= HOT_BYTES);
 
 impl<S> Sa<S> {
@@ -58,12 +63,13 @@ impl<S> Sa<S> {
 
     fn made(id: SaId, spec: SaSpec, shared: Arc<Shared<S>>) -> Self {
         Self {
-            shared,
             usual: Usual::of(&spec),
             is_selective: !spec.selectors.is_empty(),
+            has_window: shared.state.replay().is_some(),
             id,
             salt: spec.salt(),
             spec,
+            shared,
         }
     }
 
@@ -76,9 +82,9 @@ impl<S> Sa<S> {
     /// Asks the CPU for what every packet needs of what it points to.
     #[inline]
     pub(crate) fn prefetch_shared(&self) {
-        let replay = match self.spec.direction {
-            Direction::In => size_of::<Option<ReplayWindow>>(),
-            Direction::Out => 0,
+        let replay = match self.has_window {
+            true => size_of::<ReplayWindow>(),
+            false => 0,
         };
         prefetch_first(&*self.shared, HOT_BYTES + replay);
     }

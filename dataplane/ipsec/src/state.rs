@@ -29,8 +29,7 @@ pub struct SaState {
     bytes: AtomicU64,
     last_use_s: AtomicU64,
     limits: Limits,
-    /// The number at which [`Event::SequenceLow`] is raised, and the last one there is.
-    seq_low: u64,
+    /// The last number there is.
     seq_last: u64,
     replay: Option<ReplayWindow>,
     /// Hash of where the peer was seen last, if not where the SA knows it.
@@ -72,7 +71,17 @@ fn add(counter: &AtomicU64, by: u64) -> u64 {
     sum
 }
 
+/// The number at which [`Event::SequenceLow`] is raised, of an SA with this last one.
+#[inline]
+fn seq_low(last: u64) -> u64 {
+    last - last / 8
+}
+
 impl SaState {
+    /// Bytes of it that are looked at for each packet of an SA without replay window: whether there is one is told by the
+    /// last of them.
+    pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Self, replay) + 1;
+
     pub(crate) fn new(spec: &SaSpec) -> Self {
         let seq_last = spec.last_possible_seq();
         let wants_replay = spec.direction == Direction::In && spec.replay_window > 0;
@@ -84,7 +93,6 @@ impl SaState {
             bytes: AtomicU64::new(0),
             last_use_s: AtomicU64::new(0),
             limits: spec.limits,
-            seq_low: seq_last - seq_last / 8,
             seq_last,
             replay: wants_replay
                 .then(|| ReplayWindow::new(spec.replay_window, spec.esn, spec.last_seq)),
@@ -161,7 +169,7 @@ impl SaState {
         if over(hard_bytes, bytes) || over(hard_packets, packets) {
             self.raise(HARD, Event::Hard { sa: id }, events);
         }
-        if self.last_seq() >= self.seq_low {
+        if self.last_seq() >= seq_low(self.seq_last) {
             self.raise(SEQUENCE_LOW, Event::SequenceLow { sa: id }, events);
         }
     }

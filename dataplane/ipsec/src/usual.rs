@@ -45,6 +45,12 @@ pub struct Text {
     pub aad: [u8; 12],
 }
 
+/// So many bytes of a header from a place on.
+#[inline]
+fn bytes_at<const N: usize>(header: &[u8; IP6_LEN], at: usize) -> &[u8; N] {
+    header[at..].first_chunk().expect("within a header")
+}
+
 /// What packets of such an SA have in common.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usual {
@@ -117,6 +123,15 @@ impl Usual {
             align: spec.algorithm.align_bytes() as u8,
             sum: checksum::fold(sum),
         })
+    }
+
+    /// Outer source address.
+    #[inline]
+    pub(crate) fn src(&self) -> IpAddr {
+        match usize::from(self.ip_len) {
+            IP4_LEN => IpAddr::from(*bytes_at::<4>(&self.front, 12)),
+            _ => IpAddr::from(*bytes_at::<16>(&self.front, 8)),
+        }
     }
 
     /// What protecting `packet` takes.

@@ -27,7 +27,8 @@ impl<S> Sa<S> {
         let is_usual = spec.direction == Direction::In
             && spec.protocol == Protocol::Esp
             && spec.mode == Mode::Tunnel
-            && spec.selectors.is_empty()
+            // Not the list itself, which is on a line that no packet needs.
+            && !self.is_selective
             && matches!(
                 spec.algorithm.cipher,
                 Cipher::AesGcm { .. } | Cipher::ChaCha20Poly1305

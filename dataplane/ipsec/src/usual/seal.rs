@@ -1,5 +1,7 @@
 //! Packets to be protected, by one SA in a row.
 
+use std::net::IpAddr;
+
 use super::{IV_LEN, Text, Usual};
 use crate::buffer::put_u16;
 use crate::esp;
@@ -134,6 +136,12 @@ impl<'a, S> SealRun<'a, S> {
     #[inline]
     pub fn sa(&self) -> &'a Sa<S> {
         self.sa
+    }
+
+    /// Outer source of what leaves. As the header says it, so that no other line of the SA is looked at.
+    #[inline]
+    pub fn src(&self) -> IpAddr {
+        self.usual.src()
     }
 
     /// How many bytes come before a packet.

@@ -36,6 +36,7 @@ proptest! {
             ..SaSpec::new(Direction::Out, spi, src, dst, algorithm)
         };
         let usual = Usual::of(&spec).unwrap();
+        prop_assert_eq!(usual.src(), src);
         let room = usual.room(&spec, &packet);
         prop_assert_eq!(room, general_room(&spec, &packet));
         if let Ok(Room { front: Front::New(outer), wire_len, .. }) = room {

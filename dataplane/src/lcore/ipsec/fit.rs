@@ -109,7 +109,13 @@ impl Lcore {
             IpAddr::V6(dst) => tables.ip6(guard, vrf).lookup(guard, dst.to_bits()),
         };
         let link = tables.nexthops().resolve(guard, nexthop, 0).mtu();
-        let path = self.shared.path_mtus.load(guard).to(sa.spec().dst);
+        self.mtu_behind(link, sa.spec().dst, view)
+    }
+
+    /// The same where the first link is known.
+    #[inline]
+    pub(super) fn mtu_behind(&self, link: u16, dst: IpAddr, view: &TablesView<'_>) -> usize {
+        let path = self.shared.path_mtus.load(view.guard).to(dst);
         usize::from(path.map_or(link, |path| path.min(link)))
     }
 

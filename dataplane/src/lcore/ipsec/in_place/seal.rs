@@ -64,11 +64,13 @@ impl Lcore {
                 continue;
             }
             if last != Some(sas[place]) {
-                let Some(run) = self.seal_run(sas[place], view) else {
+                if self
+                    .begin_seal(sas[place], view, &mut runs[begun])
+                    .is_none()
+                {
                     break;
-                };
+                }
                 last = Some(sas[place]);
-                runs[begun] = Some(run);
                 begun += 1;
             }
             let Some(run) = &runs[begun - 1] else {
@@ -143,16 +145,22 @@ impl Lcore {
         self.outlet.counters.lap(StageId::Ipsec, count as u64);
     }
 
-    /// What packets of this SA in a row have in common; `None` where one by one is to be looked at them.
+    /// Finds out what packets of this SA in a row have in common; `None` where one by one is to be looked at them. In its
+    /// place: what has just been written in pieces is slow to copy.
     #[inline(never)]
-    fn seal_run<'v>(&self, id: SaId, view: &TablesView<'v>) -> Option<Run<'v>> {
+    fn begin_seal<'v>(
+        &self,
+        id: SaId,
+        view: &TablesView<'v>,
+        run: &mut Option<Run<'v>>,
+    ) -> Option<()> {
         let (tables, guard) = (view.tables, view.guard);
         let sa = view.ipsec.sa(guard, id)?;
         let owner = sa.state().owner_or(self.index as u32); // at most 128
         let (seal, spec) = (sa.seal_run()?, sa.spec());
         let is_plain = owner as usize == self.index
             && view.interfaces.of_sa(spec) == Entrance::Wire
-            && is_ordinary(spec.src)
+            && is_ordinary(seal.src())
             && is_ordinary(spec.dst);
         if !is_plain {
             return None;
@@ -174,7 +182,7 @@ impl Lcore {
         }
         let egress = nexthops.egress(slot);
         // What is not forwarded to takes no packet, however short.
-        let longest = self.mtu_to(sa, view).min(egress.forwards_up_to().into());
+        let longest = self.mtu_behind(egress.forwards_up_to(), spec.dst, view);
         if longest == 0 {
             return None;
         }
@@ -186,11 +194,12 @@ impl Lcore {
         ethernet[..8].copy_from_slice(&first);
         ethernet[8..12].copy_from_slice(&last);
         ethernet[12..].copy_from_slice(&ethertype.0.to_be_bytes());
-        Some(Run {
+        *run = Some(Run {
             seal,
             ethernet,
             port: egress.port(),
             longest,
-        })
+        });
+        Some(())
     }
 }
