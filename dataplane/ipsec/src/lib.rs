@@ -50,10 +50,13 @@ pub use room::Room;
 pub use sa::Sa;
 pub use secret::{MAX_SECRET_BYTES, Secret, SecretError};
 pub use selector::{ANY_PORT, Selector};
-pub use spd::{BurstPolicies, Deciding};
+pub use spd::{Asked, BurstPolicies, Deciding};
 pub use spec::{
     Df, Direction, Dscp, Limits, MAX_REPLAY_WINDOW, Mark, Mode, Protocol, SaSpec, UdpEncap,
 };
 pub use state::{SaState, SaStats};
 pub use usual::{OpenRun, SealRun, Text};
 pub use writer::Writer;
+
+/// Packets that are looked up together at most.
+pub(crate) const BURST: usize = ironlane_fib::BURST;

@@ -10,6 +10,7 @@
 mod burst;
 mod deciding;
 mod shape;
+mod steps;
 
 use ironlane_fib::VrfId;
 use ironlane_rcu::Guard;
@@ -21,6 +22,7 @@ use crate::{Flow, Ipsec, Policy, PolicyDirection};
 pub use burst::BurstPolicies;
 pub use deciding::Deciding;
 pub(crate) use shape::{Key, Shape};
+pub use steps::Asked;
 
 /// All policies of one shape.
 #[derive(Clone)]

@@ -99,6 +99,16 @@ proptest! {
                     prop_assert_eq!(found.map(|sa| sa.id()), expected);
                 }
             }
+            // All packets of a burst at once.
+            for vrf in 0..2 {
+                let names: Vec<_> = (1..40).map(|spi| (spi, host(spi % 3))).collect();
+                let mut found = vec![None; names.len()];
+                ipsec.find_sas(&burst, Protocol::Esp, &names, VrfId(vrf), &mut found);
+                for (found, (spi, _)) in found.iter().zip(names) {
+                    let expected = map.get(&(spi, spi % 3, vrf)).copied();
+                    prop_assert_eq!(found.map(|sa| sa.id()), expected);
+                }
+            }
             prop_assert!(gone.iter().all(|&id| ipsec.sa(&burst, id).is_none()));
             prop_assert_eq!(ipsec.has_sas(), !map.is_empty());
         }
@@ -128,6 +138,10 @@ fn what_is_there_is_found_while_the_table_changes() {
                             ipsec.find_sa(&burst, Protocol::Esp, spec.spi, spec.dst, spec.vrf);
                         assert_eq!(found.map(|sa| sa.id()), Some(id));
                     }
+                    let names = stays.each_ref().map(|spec| (spec.spi, spec.dst));
+                    let mut found = [None; 2];
+                    ipsec.find_sas(&burst, Protocol::Esp, &names, VrfId(0), &mut found);
+                    assert_eq!(found.map(|sa| sa.map(|sa| sa.id())), ids.map(Some));
                     assert!(
                         ipsec
                             .find_sa(&burst, Protocol::Ah, 500, host(0), VrfId(0))

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use ironlane_fib::VrfId;
 use ironlane_ipsec::{
-    ANY_PORT, Action, Algorithm, Auth, Cipher, Direction, Flow, Ipsec, IpsecError, Mark, Mode,
-    Policy, PolicyDirection, PolicyId, PolicySpec, Protocol, SaId, SaSpec, Secret, Selector,
+    ANY_PORT, Action, Algorithm, Asked, Auth, Cipher, Direction, Flow, Ipsec, IpsecError, Mark,
+    Mode, Policy, PolicyDirection, PolicyId, PolicySpec, Protocol, SaId, SaSpec, Secret, Selector,
     Writer,
 };
 use ironlane_rcu::Domain;
@@ -176,6 +176,19 @@ proptest! {
                         prop_assert_eq!(found.map(Policy::id), expected, "{:?}", flow);
                         prop_assert!(found.is_none() || !policies.is_empty());
                     }
+                }
+            }
+            // All packets of a burst at once, with interfaces and marks in turn.
+            for (direction, vrf) in DIRECTIONS.into_iter().zip([VrfId(0), VrfId(1), VrfId(0)]) {
+                let policies = ipsec.policies_of(&burst, vrf, direction);
+                let ways = [(0, 0), (1, 1), (0, 1)].into_iter().cycle();
+                let packet = |(&flow, (if_id, mark))| Asked { flow, if_id, mark };
+                let asked: Vec<_> = flows.iter().cycle().take(64).zip(ways).map(packet).collect();
+                let mut found = vec![None; asked.len()];
+                policies.find_all(&asked, &mut found);
+                for (found, Asked { flow, if_id, mark }) in found.iter().zip(&asked) {
+                    let expected = naive.find(vrf, direction, flow, *if_id, *mark);
+                    prop_assert_eq!(found.map(Policy::id), expected, "{:?}", flow);
                 }
             }
             prop_assert_eq!(ipsec.has_policies(), !naive.0.is_empty());

@@ -7,13 +7,14 @@
 
 mod alike;
 mod family;
+mod many;
 
-use ironlane_fib::{AdjacencyKind, BurstNexthops, Egress, NexthopIndex, PortId, SlotWord};
+use ironlane_fib::{AdjacencyKind, BurstNexthops, Egress, Ip6Fib, NexthopIndex, PortId, SlotWord};
 use ironlane_ipsec::{
-    Action, BurstPolicies, Deciding, Flow, Policy, PolicyDirection, PolicyId, Protocol, Sa, SaId,
-    admits,
+    Action, BurstPolicies, Deciding, Flow, Policy, PolicyDirection, PolicyId, Sa, SaId, admits,
 };
 use ironlane_packet::proto::ip;
+use ironlane_rcu::Guard;
 
 use super::TablesView;
 use super::named::{Named, NamedSa};
@@ -49,7 +50,12 @@ pub(super) fn run(
     if ip6 != 0 {
         let list = &mut *way.ip6;
         let fib = view.tables.ip6(view.guard, arrival.vrf);
-        fib.lookup_bulk(view.guard, &list.addresses[..ip6], &mut list.answers[..ip6]);
+        look_up(
+            fib,
+            view.guard,
+            &list.addresses[..ip6],
+            &mut list.answers[..ip6],
+        );
     }
     if ip4 != 0 {
         guarded.judge_all::<V4, 3>(way.packets, way.ip4, ip4, way.sas, &mut done, way.ports);
@@ -70,6 +76,33 @@ pub(super) fn run(
     }
     *way.given = done;
     places(way.packets.len()) & !(done.sent | gone)
+}
+
+/// Looks destinations up, and only once if all are the same: so are those of packets that come by tunnels, and a lookup of
+/// IPv6 takes longer than to see that.
+#[inline]
+fn look_up(fib: &Ip6Fib, guard: &Guard<'_>, addresses: &[u128], answers: &mut [NexthopIndex]) {
+    let Some(&first) = addresses.first() else {
+        return;
+    };
+    // Without an exit on the way it is done in vectors.
+    let differing = addresses
+        .iter()
+        .fold(0, |bits, address| bits | address ^ first);
+    match differing {
+        0 => answers.fill(fib.lookup(guard, first)),
+        _ => fib.lookup_bulk(guard, addresses, answers),
+    }
+}
+
+/// Where a single hop's word leads.
+#[inline]
+fn egress(nexthops: BurstNexthops<'_>, slot: SlotWord) -> Egress {
+    match slot.is_adjacency() {
+        true => nexthops.egress(slot),
+        // Changed a moment ago.
+        false => Egress::NOWHERE,
+    }
 }
 
 /// What becomes of one packet.
@@ -145,7 +178,7 @@ impl<'a, 'q> Guarded<'a, 'q> {
         F::Address: PartialEq,
     {
         if self.view.ipsec.has_many() {
-            self.warm(packets, &list.places[..count]);
+            return self.judge_many::<F>(packets, list, count, sas, done, ports);
         }
         let nexthops = self.view.tables.nexthops().of_burst(self.view.guard);
         let common = nexthops.words(&list.answers[..count], &mut list.slots[..count]);
@@ -196,68 +229,54 @@ impl<'a, 'q> Guarded<'a, 'q> {
                     fork
                 }
             };
-            let bit = 1 << place;
-            match fork {
-                Fork::Leave => {}
-                Fork::Open(sa) => {
-                    sas[place] = sa;
-                    done.opened |= bit;
-                }
-                // RFC 4301 5.1.2: a packet that is forwarded has a hop less inside.
-                Fork::Seal(sa) => {
-                    if let Some(at) = mbuf.data_mut().get_mut(F::WORD_AT..) {
-                        at[..4].copy_from_slice(&word.to_le_bytes());
-                    }
-                    sas[place] = sa;
-                    done.sealed |= bit;
-                }
-                Fork::Send => {
-                    if len > egress.forwards_up_to() || egress.port() == except {
-                        continue;
-                    }
-                    rewrite::<F>(mbuf, word, slot, egress);
-                    if !slot.is_used() {
-                        nexthops.mark_used(hop);
-                    }
-                    ports[place] = egress.port();
-                    done.sent |= bit;
-                }
-            }
+            let (packet, to) = ((place, len, word), (hop, slot, egress));
+            Self::carry_out::<F>(mbuf, packet, to, except, fork, nexthops, sas, done, ports);
         }
     }
 
-    /// Fetches what the packets at these places are going to meet, as it seems.
-    #[inline(never)]
-    fn warm(&self, packets: &[Mbuf], places: &[u8]) {
-        let (view, vrf) = (self.view, self.arrival.vrf);
-        let mut flows = [None; BURST_MAX];
-        let mut names = [None; BURST_MAX];
-        let (mut through, mut named) = (0, 0);
-        for &place in places {
-            let mbuf = packets.get(usize::from(place));
-            let packet = mbuf.and_then(|mbuf| mbuf.data().get(L2..)).unwrap_or(&[]);
-            match Flow::of(packet) {
-                Some(flow) if flow.proto == ip::ESP => {
-                    let at = if flow.dst.is_ipv4() { 20 } else { 40 };
-                    let spi = packet.get(at..).and_then(<[u8]>::first_chunk);
-                    names[named] = spi.map(|spi| (u32::from_be_bytes(*spi), flow.dst));
-                    named += 1;
+    /// Does to a packet what was decided about it: at its place of the burst, so long, with its word of TTL or hop limit.
+    ///
+    /// In line: with many registers spared it costs as much as all else here.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // what a packet may meet
+    fn carry_out<F: Family>(
+        mbuf: &mut Mbuf,
+        (place, len, word): (usize, u16, u32),
+        (hop, slot, egress): (NexthopIndex, SlotWord, Egress),
+        except: PortId,
+        fork: Fork,
+        nexthops: BurstNexthops<'_>,
+        sas: &mut [SaId; BURST_MAX],
+        done: &mut Given,
+        ports: &mut [PortId; BURST_MAX],
+    ) {
+        let bit = 1 << place;
+        match fork {
+            Fork::Leave => {}
+            Fork::Open(sa) => {
+                sas[place] = sa;
+                done.opened |= bit;
+            }
+            // RFC 4301 5.1.2: a packet that is forwarded has a hop less inside.
+            Fork::Seal(sa) => {
+                if let Some(at) = mbuf.data_mut().get_mut(F::WORD_AT..) {
+                    at[..4].copy_from_slice(&word.to_le_bytes());
                 }
-                flow => {
-                    flows[through] = flow;
-                    through += 1;
+                sas[place] = sa;
+                done.sealed |= bit;
+            }
+            Fork::Send => {
+                if len > egress.forwards_up_to() || egress.port() == except {
+                    return;
                 }
+                rewrite::<F>(mbuf, word, slot, egress);
+                if !slot.is_used() {
+                    nexthops.mark_used(hop);
+                }
+                ports[place] = egress.port();
+                done.sent |= bit;
             }
         }
-        view.ipsec
-            .warm_named(view.guard, Protocol::Esp, &names[..named], vrf);
-        let flows = &flows[..through];
-        if self.arrival.origin != Origin::Own {
-            view.ipsec
-                .warm_policies(view.guard, vrf, PolicyDirection::Fwd, flows);
-        }
-        view.ipsec
-            .warm_policies(view.guard, vrf, PolicyDirection::Out, flows);
     }
 
     /// The single hop of a packet, its word, and where that leads.
@@ -275,12 +294,7 @@ impl<'a, 'q> Guarded<'a, 'q> {
             hop = member::<F>(mbuf, len, answer, self.view);
             slot = nexthops.word(hop);
         }
-        let egress = match slot.is_adjacency() {
-            true => nexthops.egress(slot),
-            // Changed a moment ago.
-            false => Egress::NOWHERE,
-        };
-        (hop, slot, egress)
+        (hop, slot, egress(nexthops, slot))
     }
 
     /// ESP for the router, in UDP or not: to its SA. All else is for the stages. `last` is what the packet before
@@ -342,14 +356,23 @@ impl<'a, 'q> Guarded<'a, 'q> {
                 .and_then(|(fwd, out)| F::policy_mask(fwd.with(out))),
             false => None,
         };
+        match self.by_rule(rule) {
+            Fork::Leave => LEAVE,
+            fork => (fork, mask),
+        }
+    }
+
+    /// What becomes of a packet that would leave and meets this policy.
+    #[inline]
+    fn by_rule(&self, rule: Option<&Policy>) -> Fork {
         let Some(rule) = rule else {
-            return (Fork::Send, mask);
+            return Fork::Send;
         };
         rule.touch(self.now_s);
         match (rule.spec().action, rule.sa()) {
-            (Action::Bypass, _) => (Fork::Send, mask),
-            (Action::Protect { .. }, Some(sa)) => (Fork::Seal(sa), mask),
-            _ => LEAVE,
+            (Action::Bypass, _) => Fork::Send,
+            (Action::Protect { .. }, Some(sa)) => Fork::Seal(sa),
+            _ => Fork::Leave,
         }
     }
 
@@ -368,18 +391,25 @@ impl<'a, 'q> Guarded<'a, 'q> {
             _ => None,
         };
         let (if_id, mark) = if_id_and_mark(by);
-        let Some(rule) = self.fwd.find(flow, if_id, mark) else {
-            let admitted = admits(None, by.map(Sa::spec)).is_ok();
-            return admitted.then_some(None);
+        let rule = self.fwd.find(flow, if_id, mark);
+        self.admits(rule, by).then_some(rule)
+    }
+
+    /// Whether what was opened by this SA, or by none, may have come as this policy wants it.
+    #[inline]
+    fn admits(&mut self, rule: Option<&Policy>, by: Option<&Sa<Session>>) -> bool {
+        let Some(rule) = rule else {
+            return admits(None, by.map(Sa::spec)).is_ok();
         };
         rule.touch(self.now_s);
         let both = by.map(|by| (rule.id(), by.id()));
-        if both.is_none() || both != self.admitted {
-            if admits(Some(rule.spec()), by.map(Sa::spec)).is_err() {
-                return None;
-            }
+        if both.is_some() && both == self.admitted {
+            return true;
+        }
+        let admitted = admits(Some(rule.spec()), by.map(Sa::spec)).is_ok();
+        if admitted {
             self.admitted = both;
         }
-        Some(Some(rule))
+        admitted
     }
 }

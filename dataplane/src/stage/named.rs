@@ -68,6 +68,12 @@ impl Named {
 }
 
 impl NamedSa {
+    /// The SPI, if the packet is long enough to say it.
+    #[inline]
+    pub(crate) fn spi(self) -> Option<u32> {
+        self.spi
+    }
+
     /// The inbound SA, if there is one.
     pub(crate) fn find<'q>(
         self,

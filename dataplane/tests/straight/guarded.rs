@@ -81,6 +81,14 @@ pub(crate) fn add_sas(writer: &mut IpsecWriter, first_mode: Mode) -> Vec<SaId> {
     out.to_vec()
 }
 
+/// So many more that what packets meet is found for a burst at once.
+fn add_others(writer: &mut IpsecWriter) {
+    for host in 20..52 {
+        let spec = sa(Direction::In, host % 2 == 1, host, Mode::Tunnel, false);
+        writer.add_sa(spec).unwrap();
+    }
+}
+
 /// Policies of any kind, for routes that packets take.
 fn add_policies(writer: &mut IpsecWriter, numbers: &mut Numbers, sas: &[SaId]) {
     for priority in 0..numbers.below(12) {
@@ -173,8 +181,13 @@ fn agree(origin: Origin, mode: Mode, name: &str) -> [usize; 4] {
     world.origin = origin;
     let (mut met_policy, mut packets) = (0, 0);
     let mut met = [0; 4];
-    for _ in 0..150 {
+    for round in 0..150 {
         writer.flush_policies();
+        if round == 75 {
+            assert!(!world.ipsec.has_many());
+            add_others(&mut writer);
+            assert!(world.ipsec.has_many());
+        }
         add_policies(&mut writer, &mut numbers, &sas);
         writer.reclaim();
         for _ in 0..6 {

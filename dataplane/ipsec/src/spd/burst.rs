@@ -13,8 +13,8 @@ use crate::{Flow, Ipsec, Policy, PolicyDirection, PolicyId};
 /// Packets of a burst often meet the same policy. Where all policies have one shape, it is remembered what the last
 /// packet met: for another packet of the same hash no table is looked at.
 pub struct BurstPolicies<'q, S> {
-    ipsec: &'q Ipsec<S>,
-    guard: &'q Guard<'q>,
+    pub(super) ipsec: &'q Ipsec<S>,
+    pub(super) guard: &'q Guard<'q>,
     pub(super) tuples: &'q [Tuple],
     pub(super) last: Option<Last<'q>>,
 }

@@ -20,6 +20,10 @@ impl Lcore {
         let seal = mem::replace(&mut lists.seal, SaBatch::new());
         store.give_nothing();
         for (fate, mut batch) in [(Fate::Open, open), (Fate::Seal, seal)] {
+            if view.ipsec.has_many() {
+                view.ipsec
+                    .warm_sas(view.guard, &batch.sas[..batch.packets.len()]);
+            }
             let mut last = None;
             for (mbuf, &sa) in batch.packets.drain().zip(&batch.sas) {
                 let word = mbuf.port();

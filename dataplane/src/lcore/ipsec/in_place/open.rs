@@ -44,9 +44,6 @@ impl Lcore {
             fates,
             ..
         } = store.placed();
-        if view.ipsec.has_many() {
-            view.ipsec.warm_sas(view.guard, &sas[..packets.len()]);
-        }
         let mut befores = [Before::default(); BURST_MAX];
         let mut runs: [Option<OpenRun<'_, Session>>; BURST_MAX] = [const { None }; BURST_MAX];
         let (mut last, mut begun) = (None, 0);
@@ -55,11 +52,10 @@ impl Lcore {
                 continue;
             }
             if last != Some(sas[place]) {
-                let Some(run) = self.open_run(sas[place], view) else {
+                if !self.begin_open(sas[place], view, &mut runs[begun]) {
                     break;
-                };
+                }
                 last = Some(sas[place]);
-                runs[begun] = Some(run);
                 begun += 1;
             }
             let Some(run) = &runs[begun - 1] else {
@@ -133,14 +129,25 @@ impl Lcore {
         opened
     }
 
-    /// To open packets of this SA in a row; `None` where one by one is to be looked at them.
+    /// Makes ready to open packets of this SA in a row; false where one by one is to be looked at them. In its place: what has
+    /// just been written in pieces is slow to copy.
     #[inline(never)]
-    fn open_run<'v>(&self, id: SaId, view: &TablesView<'v>) -> Option<OpenRun<'v, Session>> {
-        let sa = view.ipsec.sa(view.guard, id)?;
+    fn begin_open<'v>(
+        &self,
+        id: SaId,
+        view: &TablesView<'v>,
+        run: &mut Option<OpenRun<'v, Session>>,
+    ) -> bool {
+        let Some(sa) = view.ipsec.sa(view.guard, id) else {
+            return false;
+        };
         let owner = sa.state().owner_or(self.index as u32); // at most 128
         let is_plain =
             owner as usize == self.index && view.interfaces.of_sa(sa.spec()) == Entrance::Wire;
-        is_plain.then(|| sa.open_run()).flatten()
+        if is_plain {
+            *run = sa.open_run();
+        }
+        is_plain && run.is_some()
     }
 }
 
