@@ -3,7 +3,7 @@
 use crate::Reject;
 
 /// The two bits of ECN in a traffic class.
-const MASK: u8 = 0b11;
+pub(crate) const MASK: u8 = 0b11;
 pub(crate) const NOT_ECT: u8 = 0b00;
 const ECT_1: u8 = 0b01;
 const ECT_0: u8 = 0b10;

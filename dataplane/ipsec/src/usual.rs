@@ -6,6 +6,7 @@
 //! as few steps as that takes. What they do not do they leave as it was, for [`Sa::seal`](crate::Sa::seal) and
 //! [`Sa::open`](crate::Sa::open); the outcome is the same, which tests hold, too.
 
+mod front;
 mod open;
 mod seal;
 #[cfg(test)]

@@ -6,6 +6,13 @@ use crate::Reject;
 /// "No next header": a dummy packet (RFC 4303 2.6).
 const DUMMY: u8 = 59;
 
+/// Padding that is looked at as a word, together with the two bytes behind it: as much as there is for blocks of
+/// four bytes, and more.
+const SHORT: u8 = 6;
+
+/// The first bytes of padding.
+const NUMBERS: u64 = 0x06_05_04_03_02_01;
+
 /// Looks at the end of a decrypted payload, and gives its length without padding and its protocol.
 ///
 /// # Errors
@@ -19,8 +26,19 @@ pub(crate) fn read(payload: &[u8]) -> Result<(usize, u8), Reject> {
     let len = end
         .checked_sub(usize::from(pad_len))
         .ok_or(Reject::Padding)?;
-    let mut pad = payload[len..end].iter().zip(1u8..);
-    if pad.any(|(&byte, expected)| byte != expected) {
+    let is_padding = match payload.last_chunk() {
+        Some(&last) if pad_len <= SHORT => {
+            // The last byte of padding is the sixth of eight; what is before the first one does not count.
+            let shift = 8 * u32::from(SHORT - pad_len);
+            let (word, numbers) = (u64::from_le_bytes(last), NUMBERS << shift);
+            (word ^ numbers) << 16 >> 16 >> shift == 0
+        }
+        _ => payload[len..end]
+            .iter()
+            .zip(1u8..)
+            .all(|(&byte, expected)| byte == expected),
+    };
+    if !is_padding {
         return Err(Reject::Padding);
     }
     if next == DUMMY {
@@ -65,6 +83,20 @@ mod tests {
             assert_eq!(read(bytes), Err(reject), "{bytes:?}");
         }
         assert_eq!(read(&[0, 41]), Ok((0, 41)));
+    }
+
+    #[test]
+    fn any_wrong_byte_of_any_padding_is_seen() {
+        for pad_len in 0..40 {
+            let mut bytes = vec![0xaa; pad_len + 10];
+            write(&mut bytes[8..], 4);
+            assert_eq!(read(&bytes), Ok((8, 4)), "{pad_len}");
+            for at in 8..8 + pad_len {
+                bytes[at] ^= 0x40;
+                assert_eq!(read(&bytes), Err(Reject::Padding), "{at} of {pad_len}");
+                bytes[at] ^= 0x40;
+            }
+        }
     }
 
     proptest! {

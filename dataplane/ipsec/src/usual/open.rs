@@ -65,12 +65,14 @@ impl<'a, S> OpenRun<'a, S> {
         if len < esp::TRAILER_LEN_BYTES {
             return None;
         }
-        let low = get_u32(packet, header_at + 4);
+        let header: &[u8; esp::HEADER_LEN_BYTES + IV_LEN] =
+            packet.get(header_at..)?.first_chunk()?;
+        let low = get_u32(header, 4);
         let seq = match self.sa.state().replay() {
             Some(window) => window.check(low)?,
             None => u64::from(low),
         };
-        let iv = packet[header_at + esp::HEADER_LEN_BYTES..].first_chunk()?;
+        let iv = header.last_chunk()?;
         let (aad, _) = esp::nonce::aad(self.spi, seq, self.esn);
         let text = Text {
             // No truncation: the packet is not longer.
@@ -126,7 +128,7 @@ impl<'a, S> OpenRun<'a, S> {
             len,
             next,
         };
-        inner::restore(self.sa.spec(), payload, packet)
+        inner::tunnel(self.sa.spec(), payload, packet)
     }
 
     /// Counts packets that were opened, `bytes` long together as they were inside.

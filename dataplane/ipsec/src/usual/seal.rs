@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::front::Ip4Front;
 use super::{IV_LEN, Text, Usual};
 use crate::buffer::put_u16;
 use crate::esp;
@@ -52,7 +53,10 @@ const PADDING: [u64; 4] = [0, 0x01_01, 0x02_02_01, 0x03_03_02_01];
 pub struct SealRun<'a, S> {
     sa: &'a Sa<S>,
     usual: &'a Usual,
+    /// The outer header as it is nearly always: IPv4 without UDP.
+    ip4: Option<Ip4Front>,
     front_len: usize,
+    head_len: usize,
     icv_len: usize,
     align: usize,
     outer: Outers,
@@ -114,10 +118,17 @@ impl<S> Sa<S> {
         if sums || self.state().is_expired() {
             return None;
         }
+        let front_len = header_len(spec) + encap_len(spec);
         Some(SealRun {
             sa: self,
             usual,
-            front_len: header_len(spec) + encap_len(spec),
+            ip4: spec
+                .encap
+                .is_none()
+                .then(|| Ip4Front::of(usual, spec))
+                .flatten(),
+            front_len,
+            head_len: front_len + esp::HEADER_LEN_BYTES + IV_LEN,
             icv_len: spec.algorithm.icv_len_bytes(),
             align: spec.algorithm.align_bytes(),
             outer: Outers::of(spec),
@@ -147,7 +158,7 @@ impl<'a, S> SealRun<'a, S> {
     /// How many bytes come before a packet.
     #[inline]
     pub fn head_len(&self) -> usize {
-        self.front_len + esp::HEADER_LEN_BYTES + IV_LEN
+        self.head_len
     }
 
     /// How many bytes come behind a packet of this length.
@@ -180,6 +191,31 @@ impl<'a, S> SealRun<'a, S> {
             return None;
         }
         let seq = self.sa.state().next_seq().ok()?;
+        let iv = seq.to_be_bytes();
+        let wire_len = wire.len() as u16;
+        if let Some(front) = &self.ip4
+            && let Some(to) = wire.first_chunk_mut()
+        {
+            front.write(outer, wire_len, seq, to);
+        } else {
+            self.write_front(outer, wire, seq);
+        }
+        if let Some(tail) = wire[tail_at..].first_chunk_mut::<TAIL>() {
+            let word = PADDING[pad_len % 4] | u64::from(next) << (8 * (pad_len + 1));
+            *tail = word.to_le_bytes();
+        }
+        let (aad, _) = esp::nonce::aad(self.spi, seq, self.esn);
+        Some(Text {
+            // No truncation: the packet is not longer.
+            at: head as u16,
+            len: len as u16,
+            nonce: nonce(self.sa.salt, iv),
+            aad,
+        })
+    }
+
+    /// Writes all that is before the text.
+    fn write_front(&self, outer: Outer, wire: &mut [u8], seq: u64) {
         self.usual.write_front(outer, wire, seq as u16);
         let front_len = self.front_len;
         if let Some(ports) = self.udp {
@@ -198,18 +234,6 @@ impl<'a, S> SealRun<'a, S> {
             // The sequence number, as in `nonce`.
             esp[8..].copy_from_slice(&iv);
         }
-        if let Some(tail) = wire[tail_at..].first_chunk_mut::<TAIL>() {
-            let word = PADDING[pad_len % 4] | u64::from(next) << (8 * (pad_len + 1));
-            *tail = word.to_le_bytes();
-        }
-        let (aad, _) = esp::nonce::aad(self.spi, seq, self.esn);
-        Some(Text {
-            // No truncation: the packet is not longer.
-            at: head as u16,
-            len: len as u16,
-            nonce: nonce(self.sa.salt, iv),
-            aad,
-        })
     }
 
     /// Counts packets that the engine has sealed, `bytes` long together before they were.
@@ -223,8 +247,7 @@ impl<'a, S> SealRun<'a, S> {
 /// Salt and IV, and zeros.
 #[inline]
 pub(super) fn nonce(salt: [u8; 4], iv: [u8; IV_LEN]) -> [u8; 16] {
-    let mut nonce = [0; 16];
-    nonce[..4].copy_from_slice(&salt);
-    nonce[4..12].copy_from_slice(&iv);
-    nonce
+    // In registers: what is written in pieces would be waited for when it is read as one.
+    let (salt, iv) = (u32::from_le_bytes(salt), u64::from_le_bytes(iv));
+    (u128::from(salt) | u128::from(iv) << 32).to_le_bytes()
 }
