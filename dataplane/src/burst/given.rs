@@ -117,18 +117,28 @@ impl BurstStore {
         }
         self.given.sent |= done;
         self.given.sealed &= !done;
-        let (sent, all) = (self.given.sent, places(self.packets.len()));
+        let packets = self.packets.as_slice();
+        let (sent, all) = (self.given.sent, places(packets.len()));
         let port = self.ports[sent.trailing_zeros() as usize % BURST_MAX];
-        let is_sole = each(sent).all(|place| self.ports[place] == port);
+        let left = all & !sent;
+        let is_sole = match left {
+            // Without an exit on the way it is done in vectors.
+            0 => self.ports[..packets.len()]
+                .iter()
+                .fold(true, |is_sole, &other| is_sole & (other == port)),
+            _ => each(sent).all(|place| self.ports[place] == port),
+        };
         self.sole = is_sole.then(|| {
-            let packets = self.packets.as_slice();
-            let lens = each(sent).map(|place| packets[place].pkt_len() as u64);
-            Sole {
-                port,
-                bytes: lens.sum(),
-                left: all & !sent,
-            }
+            let len = |mbuf: &Mbuf| mbuf.pkt_len() as u64;
+            let bytes = match left {
+                0 => packets.iter().map(len).sum(),
+                _ => each(sent).map(|place| len(&packets[place])).sum(),
+            };
+            Sole { port, bytes, left }
         });
+        if is_sole && left == 0 {
+            return;
+        }
         // Looked at where not all leaves by one port.
         for place in each(done) {
             self.fates[place] = Fate::Send(self.ports[place]);

@@ -12,6 +12,7 @@
 
 mod handed;
 mod open;
+mod runs;
 mod seal;
 
 use ironlane_ipsec::Text;
@@ -81,20 +82,5 @@ fn job(text: Text) -> Job {
         icv_at: at + text.len,
         nonce: text.nonce,
         aad: text.aad,
-    }
-}
-
-/// Packets and bytes that an SA has not counted yet.
-#[derive(Clone, Copy, Debug, Default)]
-struct Uncounted {
-    packets: u64,
-    bytes: u64,
-}
-
-impl Uncounted {
-    #[inline]
-    fn add(&mut self, bytes: u64) {
-        self.packets += 1;
-        self.bytes += bytes;
     }
 }

@@ -5,7 +5,8 @@ use ironlane_packet::eth::Mac;
 use ironlane_packet::proto::ip;
 
 use super::super::{L2, reason, write_ethernet};
-use super::{Uncounted, job};
+use super::job;
+use super::runs::Runs;
 use crate::burst::{Arrival, BurstStore, Fate, Placed};
 use crate::eal::crypto::{Jobs, Outcome, Session};
 use crate::eal::{BURST_MAX, Mbuf};
@@ -20,8 +21,6 @@ struct Before {
     /// Where in the IP packet the text is.
     text: (u16, u16),
     place: u8,
-    /// Which of the runs.
-    run: u8,
 }
 
 impl Lcore {
@@ -45,20 +44,15 @@ impl Lcore {
             ..
         } = store.placed();
         let mut befores = [Before::default(); BURST_MAX];
-        let mut runs: [Option<OpenRun<'_, Session>>; BURST_MAX] = [const { None }; BURST_MAX];
-        let (mut last, mut begun) = (None, 0);
+        let mut room = [const { None }; BURST_MAX];
+        let mut runs = Runs::new(&mut room);
         for (place, mbuf) in packets.iter_mut().enumerate() {
             if wanted >> place & 1 == 0 {
                 continue;
             }
-            if last != Some(sas[place]) {
-                if !self.begin_open(sas[place], view, &mut runs[begun]) {
-                    break;
-                }
-                last = Some(sas[place]);
-                begun += 1;
-            }
-            let Some(run) = &runs[begun - 1] else {
+            let sa = sas[place];
+            let begin = |run: &mut _| self.begin_open(sa, view, run);
+            let Some(run) = runs.of(sa, jobs.len(), begin) else {
                 break;
             };
             let Some((text, seq)) = lay_out(run, mbuf) else {
@@ -68,7 +62,6 @@ impl Lcore {
                 seq,
                 text: (text.at, text.len),
                 place: place as u8,
-                run: begun as u8 - 1,
             };
             if jobs.push(run.sa().session(), mbuf, &job(text)).is_err() {
                 // As it came: one by one it is refused.
@@ -86,68 +79,58 @@ impl Lcore {
         for (to, outcome) in outcomes.iter_mut().zip(jobs.outcomes()) {
             *to = outcome;
         }
-        let (mut opened, mut at, mut sum) = (0, 0, Uncounted::default());
-        let count_run = |run: usize, sum: &mut Uncounted| {
-            if let Some(Some(run)) = runs.get(run) {
-                let Uncounted { packets, bytes } = std::mem::take(sum);
-                run.count(packets, bytes, view.now_s(), view.ipsec.events());
-            }
-        };
-        for (outcome, before) in outcomes[..count].iter().zip(&befores) {
-            let run = usize::from(before.run);
-            if run != at {
-                count_run(at, &mut sum);
-                at = run;
-            }
-            let place = usize::from(before.place) % BURST_MAX;
-            let (Some(Some(run)), Some(mbuf)) = (runs.get(run), packets.get_mut(place)) else {
-                break;
-            };
-            let refused = match outcome {
-                Outcome::Done => match take_out(run, before, mbuf, arrival.mac, view) {
-                    Ok(len) => {
-                        opened |= 1 << place;
-                        sum.add(len);
-                        continue;
+        let (mut opened, events) = (0, view.ipsec.events());
+        runs.look_at(
+            &outcomes[..count],
+            &befores,
+            |run, outcome, before, sum| {
+                let place = usize::from(before.place) % BURST_MAX;
+                let Some(mbuf) = packets.get_mut(place) else {
+                    return;
+                };
+                let refused = match outcome {
+                    Outcome::Done => match take_out(run, before, mbuf, arrival.mac, view) {
+                        Ok(len) => {
+                            opened |= 1 << place;
+                            return sum.add(len);
+                        }
+                        Err(reject) => reason(reject),
+                    },
+                    Outcome::BadIcv => {
+                        run.sa().reject(Reject::Integrity);
+                        reason(Reject::Integrity)
                     }
-                    Err(reject) => reason(reject),
-                },
-                Outcome::BadIcv => {
-                    run.sa().reject(Reject::Integrity);
-                    reason(Reject::Integrity)
-                }
-                Outcome::Failed => DropReason::IpsecDevice,
-                Outcome::Lost => {
-                    fates[place] = Fate::Lost;
-                    continue;
-                }
-            };
-            fates[place] = Fate::Drop(refused);
-        }
-        count_run(at, &mut sum);
+                    Outcome::Failed => DropReason::IpsecDevice,
+                    Outcome::Lost => {
+                        fates[place] = Fate::Lost;
+                        return;
+                    }
+                };
+                fates[place] = Fate::Drop(refused);
+            },
+            |run, sum| run.count(sum.packets, sum.bytes, view.now_s(), events),
+        );
         self.outlet.counters.lap(StageId::Ipsec, count as u64);
         opened
     }
 
-    /// Makes ready to open packets of this SA in a row; false where one by one is to be looked at them. In its place: what has
-    /// just been written in pieces is slow to copy.
+    /// Makes ready to open packets of this SA in a row; `None` where one by one is to be looked at them. In its place: what
+    /// has just been written in pieces is slow to copy.
     #[inline(never)]
     fn begin_open<'v>(
         &self,
         id: SaId,
         view: &TablesView<'v>,
         run: &mut Option<OpenRun<'v, Session>>,
-    ) -> bool {
-        let Some(sa) = view.ipsec.sa(view.guard, id) else {
-            return false;
-        };
+    ) -> Option<()> {
+        let sa = view.ipsec.sa(view.guard, id)?;
         let owner = sa.state().owner_or(self.index as u32); // at most 128
         let is_plain =
             owner as usize == self.index && view.interfaces.of_sa(sa.spec()) == Entrance::Wire;
         if is_plain {
             *run = sa.open_run();
         }
-        is_plain && run.is_some()
+        (is_plain && run.is_some()).then_some(())
     }
 }
 

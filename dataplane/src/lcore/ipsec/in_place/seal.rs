@@ -7,7 +7,8 @@ use ironlane_ipsec::{SaId, SealRun};
 use ironlane_packet::eth::EtherType;
 
 use super::super::L2;
-use super::{Uncounted, job};
+use super::job;
+use super::runs::Runs;
 use crate::burst::{BurstStore, Fate, Placed};
 use crate::eal::BURST_MAX;
 use crate::eal::crypto::{Jobs, Outcome, Session};
@@ -29,8 +30,6 @@ struct Run<'v> {
 #[derive(Clone, Copy, Default)]
 struct Before {
     place: u8,
-    /// Which of the runs.
-    run: u8,
     /// Its length before.
     len: u16,
 }
@@ -57,23 +56,15 @@ impl Lcore {
             view.ipsec.warm_sas(view.guard, &sas[..packets.len()]);
         }
         let mut befores = [Before::default(); BURST_MAX];
-        let mut runs: [Option<Run<'_>>; BURST_MAX] = [const { None }; BURST_MAX];
-        let (mut last, mut begun) = (None, 0);
+        let mut room = [const { None }; BURST_MAX];
+        let mut runs = Runs::new(&mut room);
         for (place, mbuf) in packets.iter_mut().enumerate() {
             if wanted >> place & 1 == 0 {
                 continue;
             }
-            if last != Some(sas[place]) {
-                if self
-                    .begin_seal(sas[place], view, &mut runs[begun])
-                    .is_none()
-                {
-                    break;
-                }
-                last = Some(sas[place]);
-                begun += 1;
-            }
-            let Some(run) = &runs[begun - 1] else {
+            let sa = sas[place];
+            let begin = |run: &mut _| self.begin_seal(sa, view, run);
+            let Some(run) = runs.of(sa, jobs.len(), begin) else {
                 break;
             };
             let len = mbuf.data_len() - L2;
@@ -95,7 +86,6 @@ impl Lcore {
             let before = &mut befores[jobs.len()];
             *before = Before {
                 place: place as u8,
-                run: begun as u8 - 1,
                 len: len as u16,
             };
             ports[place] = run.port;
@@ -114,33 +104,32 @@ impl Lcore {
             engine.process(&mut jobs);
         }
         let count = jobs.len();
-        let (mut done, mut at, mut sum) = (0, 0, Uncounted::default());
-        let count_run = |run: usize, sum: &mut Uncounted| {
-            if let Some(Some(run)) = runs.get(run) {
-                let Uncounted { packets, bytes } = std::mem::take(sum);
-                run.seal
-                    .count(packets, bytes, view.now_s(), view.ipsec.events());
-            }
-        };
-        for (outcome, before) in jobs.outcomes().zip(&befores) {
-            let run = usize::from(before.run);
-            if run != at {
-                count_run(at, &mut sum);
-                at = run;
-            }
-            let place = usize::from(before.place) % BURST_MAX;
-            match outcome {
-                Outcome::Done => {
-                    done |= 1 << place;
-                    sum.add(before.len.into());
-                }
-                Outcome::BadIcv | Outcome::Failed => {
-                    fates[place] = Fate::Drop(DropReason::IpsecDevice);
-                }
-                Outcome::Lost => fates[place] = Fate::Lost,
-            }
+        let mut outcomes = [Outcome::Failed; BURST_MAX];
+        for (to, outcome) in outcomes.iter_mut().zip(jobs.outcomes()) {
+            *to = outcome;
         }
-        count_run(at, &mut sum);
+        let (mut done, events) = (0, view.ipsec.events());
+        runs.look_at(
+            &outcomes[..count],
+            &befores,
+            |_, outcome, before, sum| {
+                let place = usize::from(before.place) % BURST_MAX;
+                match outcome {
+                    Outcome::Done => {
+                        done |= 1 << place;
+                        sum.add(before.len.into());
+                    }
+                    Outcome::BadIcv | Outcome::Failed => {
+                        fates[place] = Fate::Drop(DropReason::IpsecDevice);
+                    }
+                    Outcome::Lost => fates[place] = Fate::Lost,
+                }
+            },
+            |run, sum| {
+                let now_s = view.now_s();
+                run.seal.count(sum.packets, sum.bytes, now_s, events);
+            },
+        );
         store.note_sealed(done);
         self.outlet.counters.lap(StageId::Ipsec, count as u64);
     }
