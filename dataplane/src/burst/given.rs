@@ -58,11 +58,14 @@ impl BurstStore {
     }
 
     /// Adds a packet that another lcore gave to an SA, of the kind that the straight path gives: `fate` says whether it is to be
-    /// opened or sealed. Back if there is no room.
+    /// opened or sealed. With the first one what was given of a burst before is forgotten. Back if there is no room.
     #[inline]
     pub(crate) fn push_given(&mut self, fate: Fate, sa: SaId, mbuf: Mbuf) -> Result<(), Mbuf> {
         let place = self.packets.len();
         self.packets.push(mbuf)?;
+        if place == 0 {
+            self.give_nothing();
+        }
         (self.sas[place], self.fates[place]) = (sa, fate);
         match fate {
             Fate::Open => self.given.opened |= 1 << place,

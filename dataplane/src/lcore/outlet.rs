@@ -161,6 +161,13 @@ impl LcoreOutlet {
         self.free_later(mbuf);
     }
 
+    /// Loses a packet, counted at `port`, that a crypto device may yet write to: it is not freed, so that it does not
+    /// become another packet.
+    #[cold]
+    pub(crate) fn abandon(&mut self, port: PortId, _: Mbuf) {
+        self.counters.dropped(port, DropReason::IpsecDevice, 1);
+    }
+
     /// Loses a whole batch, counted at `port`.
     pub(crate) fn lose_all(&mut self, port: PortId, reason: DropReason, batch: &mut MbufBatch) {
         self.counters.dropped(port, reason, batch.len() as u64);
@@ -394,9 +401,8 @@ impl Outlet for LcoreOutlet {
     }
 
     #[cold]
-    fn lost(&mut self, _: Mbuf) {
-        let reason = DropReason::IpsecDevice;
-        self.counters.dropped(self.arrival, reason, 1);
+    fn lost(&mut self, mbuf: Mbuf) {
+        self.abandon(self.arrival, mbuf);
     }
 }
 

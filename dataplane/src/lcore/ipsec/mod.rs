@@ -325,8 +325,7 @@ impl LcoreOutlet {
         match step {
             Step::Refused(reject) => self.lose(port, reason(reject), mbuf),
             Step::Ready(_) | Step::Failed => self.lose(port, DropReason::IpsecDevice, mbuf),
-            // Not freed: what a device may yet write to must not become another packet.
-            Step::Lost => self.counters.dropped(port, DropReason::IpsecDevice, 1),
+            Step::Lost => self.abandon(port, mbuf),
         }
     }
 }

@@ -18,7 +18,6 @@ impl Lcore {
         let lists = &mut self.outlet.ipsec;
         let open = mem::replace(&mut lists.open, SaBatch::new());
         let seal = mem::replace(&mut lists.seal, SaBatch::new());
-        store.give_nothing();
         for (fate, mut batch) in [(Fate::Open, open), (Fate::Seal, seal)] {
             if view.ipsec.has_many() {
                 view.ipsec
@@ -60,6 +59,5 @@ impl Lcore {
                 self.outlet.lose_all(port, DropReason::IpsecDevice, packets);
             }
         }
-        store.give_nothing();
     }
 }
