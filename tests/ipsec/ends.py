@@ -20,11 +20,16 @@ def spawn(owned, *command, **options):
     """A process that ends with the run, whatever happens: tests/topology/lib.sh reads the file `owned`."""
     options.setdefault("stdin", subprocess.DEVNULL)
     process = subprocess.Popen(command, **options)
-    with open(f"/proc/{process.pid}/stat") as stat, open(owned, "a") as file:
-        born = stat.read().rpartition(")")[2].split()[19]
-        file.write(f"pid {process.pid} {born}\n")
+    own(owned, process.pid)
     watch(process.pid)
     return process
+
+
+def own(owned, pid):
+    """This process ends with the run, too."""
+    with open(f"/proc/{pid}/stat") as stat, open(owned, "a") as file:
+        born = stat.read().rpartition(")")[2].split()[19]
+        file.write(f"pid {pid} {born}\n")
 
 
 def wait_until(seconds, what, true):

@@ -52,6 +52,8 @@ def boot(peer, ours):
                   RIG_PFS=1, RIG_MEM=768, RIG_CACHE=os.path.join(os.environ["IMAGE_FOLDER"], f"guest-{peer}"),
                   RIG_EXTRA_PACKAGES=os.environ[f"PACKAGES_{peer}"])
     guest.share = share
+    # An interrupt may leave it no time to end by itself.
+    ends.own(os.path.join(RUN, "owned"), guest.p.pid)
     with open(os.path.join(guest.work, "qemu.pid")) as file:
         clock.watch(file.read())
     return guest
