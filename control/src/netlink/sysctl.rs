@@ -231,7 +231,8 @@ impl Settings {
             wanted: "0",
             severity: Severity::Breaks,
             consequence: "Linux drops the packets of this port whose way back leads by another, \
-                          though lcores forward such packets",
+                          though lcores forward such packets, and with IPsec those that are \
+                          sealed and wait for their next hop",
         })
     }
 }
