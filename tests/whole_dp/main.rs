@@ -26,6 +26,7 @@ mod ipsec_in_place;
 mod ipsec_interface;
 mod ipsec_modes;
 mod ipsec_other_sealed;
+mod ipsec_out;
 mod ipsec_path_mtu;
 mod ipsec_peers;
 mod ipsec_rekey;
