@@ -32,7 +32,7 @@ pub enum LookupPath {
     Plain,
     /// Counts bits and shifts with an instruction each: POPCNT, BMI1, BMI2 (x86-64-v3).
     Bmi2,
-    /// Eight or sixteen addresses at a time: AVX-512 F, BW, DQ, VL, VPOPCNTDQ, VBMI2.
+    /// Sixteen addresses at a time: AVX-512 F, BW, DQ, VL, VPOPCNTDQ, VBMI2.
     Avx512,
 }
 
@@ -308,7 +308,7 @@ impl Lanes {
 
 /// For how many levels the bits of a key are enough: 40 of the first 64 of an IPv6 address are left
 /// behind the root.
-pub(super) const WINDOW: u32 = 6;
+const WINDOW: u32 = 6;
 
 /// Asks for the first cache line of a block, without waiting for it. For a leaf that of the arena's
 /// own fields, which are at hand: whether it is one cannot be guessed, and a page without memory,

@@ -56,33 +56,6 @@ pub(super) unsafe fn gather_words(
     words
 }
 
-/// Eight words; where the mask is 0, what was there.
-///
-/// # Safety
-/// As of [`gather_words`].
-#[inline]
-#[target_feature(enable = "avx512f,avx512vl")]
-pub(super) unsafe fn gather_words_8(
-    old: __m256i,
-    lanes: u8,
-    place: __m256i,
-    base: *const u32,
-) -> __m256i {
-    let mut words = old;
-    // SAFETY: by our contract; aligned, and so atomic one by one (see the top).
-    unsafe {
-        asm!(
-            "vpgatherdd {words}{{{lanes}}}, [{base} + {place}*4]",
-            words = inout(ymm_reg) words,
-            lanes = inout(kreg) u16::from(lanes) => _,
-            base = in(reg) base,
-            place = in(ymm_reg) place,
-            options(readonly, nostack, preserves_flags),
-        );
-    }
-    words
-}
-
 /// Eight heads; 0 where the mask is.
 ///
 /// # Safety
