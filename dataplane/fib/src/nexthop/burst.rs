@@ -78,8 +78,14 @@ impl<'q> BurstNexthops<'q> {
         words: &mut [SlotWord],
     ) -> Option<(Egress, bool)> {
         let mut common = word::Common::default();
+        // Found once: behind an acquiring load it would be loaded again.
+        let slots = &*self.table.slots;
         for (word, &index) in words.iter_mut().zip(indexes) {
-            *word = self.word(index);
+            // Acquire as in `get`.
+            let slot = slots
+                .get(index.slot())
+                .map(|slot| slot.load(Ordering::Acquire));
+            *word = slot.map_or(SlotWord::EMPTY, SlotWord::of);
             common.add(*word);
         }
         let word = common.one_row()?;
