@@ -3,15 +3,16 @@
 #![allow(unsafe_code)] // loads by pointer, from mbufs and frames
 
 use std::arch::x86_64::*;
-use std::hint::select_unpredictable;
 
 use dpdk_sys as c;
 use ironlane_packet::eth::Mac;
 
 use super::Found;
-use super::rows::{BLANK, FRAME_AT, FRAME6_AT, FRAME6_END, MBUF_AT, own_or_blank};
+use super::rows::{FRAME_AT, MBUF_AT, own_or_blank};
 use crate::burst::{Arrived, PlainList};
 use crate::eal::{BURST_MAX, HEAD_BYTES, Heads, Mbuf, TAG_STRIPPED};
+
+mod ip6;
 
 /// Packets of a group.
 const LANES: usize = 16;
@@ -141,10 +142,38 @@ impl Sorter<'_> {
         let ip6 = framed & _mm512_testn_epi32_mask(odd6, odd6);
         let ip4 = framed & _mm512_testn_epi32_mask(odd4, odd4);
 
+        let numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        let place = _mm512_add_epi32(numbers, all(first as u32));
+        let lengths = and(lengths, low_half);
+        if ip4 != 0 {
+            let mbufs = [flags, lengths, place];
+            self.sort4(first, mbufs, [tos_len, id, ttl_sum, src, dst], ip4);
+        }
+        if ip6 != 0 {
+            // SAFETY: frames of live packets, by our contract.
+            unsafe { self.sort6(first, frames, [lengths, place, id], ip6) };
+        }
+    }
+
+    /// Lists what is plain IPv4 of frames that may be, by the mask `fit`. `header` are the columns of its words.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,popcnt")]
+    fn sort4(
+        &mut self,
+        first: usize,
+        [flags, lengths, place]: [__m512i; 3],
+        header: [__m512i; 5],
+        fit: u16,
+    ) {
+        let [tos_len, id, ttl_sum, src, dst] = header;
+        let (low_half, high_half) = (all(0xffff), all(0xffff_0000));
+        let is = |column, value| _mm512_cmpeq_epi32_mask(column, all(value));
+        let and = |a, b| _mm512_and_si512(a, b);
+
         // The length: not below a header, not beyond the frame.
         let turned = reversed(tos_len);
         let len = and(turned, low_half);
-        let room = _mm512_sub_epi32(and(lengths, low_half), all(HEAD_BYTES as u32));
+        let room = _mm512_sub_epi32(lengths, all(HEAD_BYTES as u32));
         let payload = _mm512_sub_epi32(len, all(20));
         let fits = _mm512_cmple_epu32_mask(payload, room);
         let cut = _mm512_cmplt_epu32_mask(payload, room);
@@ -177,15 +206,13 @@ impl Sorter<'_> {
         let good = is(said, c::IL_MBUF_RX_IP_CKSUM_GOOD as u32);
         let bad = is(said, c::IL_MBUF_RX_IP_CKSUM_BAD as u32);
         let ip4 =
-            ip4 & fits & lasts & ordinary(src_host) & ordinary(dst_host) & (good | right & !bad);
+            fit & fits & lasts & ordinary(src_host) & ordinary(dst_host) & (good | right & !bad);
 
         // One hop less (RFC 1624, eqn. 3): the sum grows by one, over its end-around carry at 0xfffe.
         let word = add(ttl_sum, all(0xffff));
         let carry = _mm512_cmpge_epu32_mask(ttl_sum, all(0xfffe_0000));
         let word = _mm512_mask_add_epi32(word, carry, word, all(1 << 16));
 
-        let numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        let place = add(numbers, all(first as u32));
         let at = next(self.found.ip4);
         note(self.ip4, at, ip4, &Notes { place, len, word });
         let hosts = _mm512_maskz_compress_epi32(ip4, dst_host);
@@ -193,76 +220,6 @@ impl Sorter<'_> {
         unsafe { _mm512_storeu_si512(self.ip4.addresses.as_mut_ptr().add(at).cast(), hosts) };
         self.found.ip4 |= u64::from(ip4) << first;
         self.found.cut |= u64::from(ip4 & cut) << first;
-        if ip6 != 0 {
-            // SAFETY: frames of live packets, by our contract.
-            unsafe { self.sort6(first, frames, lengths, id, place, ip6) };
-        }
-    }
-
-    /// The same of frames that may be plain IPv6, by the mask `fit`. `id` is the column of payload length, next
-    /// header and hop limit.
-    ///
-    /// # Safety
-    /// Those frames of `fit` that are at least FRAME6_END long by the column of lengths are so.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,popcnt")]
-    unsafe fn sort6(
-        &mut self,
-        first: usize,
-        frames: &[*mut u8; LANES],
-        lengths: __m512i,
-        id: __m512i,
-        place: __m512i,
-        fit: u16,
-    ) {
-        let and = |a, b| _mm512_and_si512(a, b);
-        let lengths = and(lengths, all(0xffff));
-        let fit = fit & _mm512_cmpge_epu32_mask(lengths, all(FRAME6_END as u32));
-        let mut rows = [_mm512_setzero_si512(); 8];
-        for (row, to) in rows.iter_mut().enumerate() {
-            let pair = [row, row + 8].map(|lane| {
-                let blank = BLANK.as_ptr().cast_mut();
-                select_unpredictable(fit >> lane & 1 != 0, frames[lane], blank)
-            });
-            // SAFETY: both have FRAME6_END bytes, by our contract.
-            *to = unsafe { load(pair.map(|frame| frame.cast_const().add(FRAME6_AT))) };
-        }
-        let [src, src_low, _, _, dst, dst_low, _, _] = columns(rows);
-        let ordinary = |high, low| {
-            let any = _mm512_or_si512(high, low);
-            _mm512_test_epi32_mask(any, any)
-                & _mm512_cmpneq_epi32_mask(and(high, all(0xfe)), all(0xfe))
-        };
-        let payload = _mm512_srli_epi32::<16>(reversed(id));
-        let room = _mm512_sub_epi32(lengths, all(FRAME6_END as u32));
-        let plain = fit
-            & _mm512_cmple_epu32_mask(payload, room)
-            & _mm512_test_epi32_mask(id, all(0xfe00_0000))
-            & _mm512_test_epi32_mask(id, all(0x00ff_0000))
-            & ordinary(src, src_low)
-            & ordinary(dst, dst_low);
-        let len = _mm512_add_epi32(payload, all(40));
-        let word = _mm512_sub_epi32(id, all(1 << 24));
-        let at = next(self.found.ip6);
-        note(self.ip6, at, plain, &Notes { place, len, word });
-        let order = _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        let order = _mm512_broadcast_i32x4(order);
-        let hosts = rows.map(|row| _mm512_shuffle_epi8(row, order));
-        let to = self.ip6.addresses.as_mut_ptr().cast::<__m128i>();
-        let mut end = at;
-        // In order: what is not plain is overwritten by what is next.
-        for lane in 0..LANES {
-            let host = match lane {
-                0..8 => _mm512_extracti32x4_epi32::<1>(hosts[lane]),
-                _ => _mm512_extracti32x4_epi32::<3>(hosts[lane - 8]),
-            };
-            // SAFETY: at most `lane` behind `at`, which leaves room for sixteen.
-            unsafe { _mm_storeu_si128(to.add(end), host) };
-            end += usize::from(plain >> lane & 1);
-        }
-        self.found.ip6 |= u64::from(plain) << first;
-        let cut = _mm512_cmplt_epu32_mask(payload, room);
-        self.found.cut |= u64::from(plain & cut) << first;
     }
 }
 
