@@ -84,19 +84,42 @@ impl Heads<'_> {
         assert!(word_at + 4 <= HEAD_BYTES);
         // Borrowed apart from `self`, so that it is not loaded again behind each store.
         let at = self.at;
-        for (place, (first, last), word) in frames {
-            let Some(&head) = at.get(usize::from(place)) else {
-                continue;
-            };
-            // SAFETY: HEAD_BYTES of a frame whose packet we have borrowed to change, or of the blank in the
-            // room that we have borrowed to change; `note` has seen to that.
-            unsafe {
-                head.cast::<[u8; 8]>().write(first);
-                head.add(first.len()).cast::<[u8; 4]>().write(last);
-                head.add(word_at)
-                    .cast::<[u8; 4]>()
-                    .write(word.to_le_bytes());
+        for (place, addresses, word) in frames {
+            if let Some(&head) = at.get(usize::from(place)) {
+                // SAFETY: of a frame whose packet we have borrowed to change, or the blank in the room that we
+                // have borrowed to change; `note` has seen to that.
+                unsafe { write(head, word_at, addresses, word) };
             }
         }
+    }
+
+    /// The same of all frames of the burst, in order.
+    #[inline]
+    pub(crate) fn rewrite_all(
+        &mut self,
+        word_at: usize,
+        frames: impl Iterator<Item = (HeadAddresses, u32)>,
+    ) {
+        assert!(word_at + 4 <= HEAD_BYTES);
+        for (&head, (addresses, word)) in self.at.iter().zip(frames) {
+            // SAFETY: as in `rewrite`.
+            unsafe { write(head, word_at, addresses, word) };
+        }
+    }
+}
+
+/// Writes the addresses of a frame, and four bytes at `word_at`, the lowest first.
+///
+/// # Safety
+/// `head` leads to HEAD_BYTES that nobody else uses; `word_at` is four bytes before their end, or more.
+#[inline(always)]
+unsafe fn write(head: *mut u8, word_at: usize, (first, last): HeadAddresses, word: u32) {
+    // SAFETY: by our contract.
+    unsafe {
+        head.cast::<[u8; 8]>().write(first);
+        head.add(first.len()).cast::<[u8; 4]>().write(last);
+        head.add(word_at)
+            .cast::<[u8; 4]>()
+            .write(word.to_le_bytes());
     }
 }

@@ -200,17 +200,22 @@ fn forward<F: Family>(
         {
             let hops = list.hops(count);
             let frames = hops.map(|(place, word, slot)| (place, slot.addresses(egress), word));
-            heads.rewrite(F::WORD_AT, frames);
+            if count == heads.packets().len() {
+                // Each in its place.
+                heads.rewrite_all(
+                    F::WORD_AT,
+                    frames.map(|(_, addresses, word)| (addresses, word)),
+                );
+                ports[..count].fill(egress.port());
+            } else {
+                heads.rewrite(F::WORD_AT, frames);
+                for &place in &list.places[..count] {
+                    ports[usize::from(place) % BURST_MAX] = egress.port();
+                }
+            }
             if !in_use {
                 for &answer in &list.answers[..count] {
                     nexthops.mark_used(answer);
-                }
-            }
-            if count == heads.packets().len() {
-                ports[..count].fill(egress.port());
-            } else {
-                for &place in &list.places[..count] {
-                    ports[usize::from(place) % BURST_MAX] = egress.port();
                 }
             }
             0
