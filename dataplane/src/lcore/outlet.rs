@@ -190,48 +190,40 @@ impl LcoreOutlet {
     /// Sends everything gathered. Called once a turn.
     pub(crate) fn flush(&mut self) {
         for place in 0..self.tx.len() {
-            self.flush_tx(place);
+            if !self.tx[place].batch.is_empty() {
+                self.flush_tx(place);
+            }
         }
         for place in 0..self.handoff.len() {
-            self.flush_handoff(place);
+            if !self.handoff[place].batch.is_empty() {
+                self.flush_handoff(place);
+            }
         }
         for priority in 0..self.punt.len() {
-            self.flush_punt(priority);
+            if !self.punt[priority].batch.is_empty() {
+                self.flush_punt(priority);
+            }
         }
         self.freed.free();
     }
 
     fn flush_tx(&mut self, place: usize) {
         let lane = &mut self.tx[place];
-        let offered = lane.batch.len();
-        if offered == 0 {
-            return;
-        }
-        let port = lane.port;
-        let mut bytes = mem::take(&mut lane.bytes);
-        if !self.shared.is_admin_up(port) {
-            self.counters
-                .dropped(port, DropReason::TxPortDown, offered as u64);
-            lane.batch.free();
-            return;
-        }
-        let sent = lane.queue.send(&mut lane.batch);
-        if sent < offered {
-            bytes -= lane.batch.bytes();
-            self.counters
-                .dropped(port, DropReason::TxQueueFull, (offered - sent) as u64);
-            lane.batch.free();
-        }
-        self.counters.tx(port, sent as u64, bytes);
-        self.counters.lap(StageId::Tx, offered as u64);
+        let bytes = mem::take(&mut lane.bytes);
+        let (port, up) = (lane.port, self.shared.is_admin_up(lane.port));
+        transmit(
+            &mut self.counters,
+            port,
+            up,
+            &mut lane.queue,
+            &mut lane.batch,
+            bytes,
+        );
     }
 
     fn flush_handoff(&mut self, place: usize) {
         let lane = &mut self.handoff[place];
         let offered = lane.batch.len();
-        if offered == 0 {
-            return;
-        }
         // Packets of several ports may share a ring; who has them next may free them at once.
         let mut ports = [PortId(0); BURST_MAX];
         for (port, mbuf) in ports.iter_mut().zip(lane.batch.as_slice()) {
@@ -253,9 +245,6 @@ impl LcoreOutlet {
     fn flush_punt(&mut self, priority: usize) {
         let lane = &mut self.punt[priority];
         let offered = lane.batch.len();
-        if offered == 0 {
-            return;
-        }
         let mut kinds = [(PortId(0), 0u32); BURST_MAX];
         for (kind, mbuf) in kinds.iter_mut().zip(lane.batch.as_slice()) {
             *kind = (PortId(mbuf.port()), mbuf.user());
@@ -347,10 +336,16 @@ impl Outlet for LcoreOutlet {
     fn send_all(&mut self, port: PortId, batch: &mut MbufBatch, bytes: u64) {
         if let Some(Way::Queue(place)) = self.ways.get(usize::from(port.0))
             && let Some(lane) = self.tx.get_mut(usize::from(*place))
-            && lane.batch.append(batch)
         {
-            lane.bytes += bytes;
-            return;
+            // Nothing is to leave before them, and no more would be gained by waiting for others.
+            if lane.batch.is_empty() && batch.len() >= MANY {
+                let up = self.shared.is_admin_up(port);
+                return transmit(&mut self.counters, port, up, &mut lane.queue, batch, bytes);
+            }
+            if lane.batch.append(batch) {
+                lane.bytes += bytes;
+                return;
+            }
         }
         for mbuf in batch.drain() {
             self.send_by(port, mbuf);
@@ -404,6 +399,35 @@ impl Outlet for LcoreOutlet {
     fn lost(&mut self, mbuf: Mbuf) {
         self.abandon(self.arrival, mbuf);
     }
+}
+
+/// Packets of one burst from which on they are not gathered first: half of what is sent at most at once.
+const MANY: usize = BURST_MAX / 2;
+
+/// Sends a batch, `bytes` long together, by the queue of a port, which is `up` or not. What cannot be sent is lost.
+#[inline]
+fn transmit(
+    counters: &mut LcoreCounters,
+    port: PortId,
+    up: bool,
+    queue: &mut TxQueue,
+    batch: &mut MbufBatch,
+    mut bytes: u64,
+) {
+    let offered = batch.len();
+    if !up {
+        counters.dropped(port, DropReason::TxPortDown, offered as u64);
+        batch.free();
+        return;
+    }
+    let sent = queue.send(batch);
+    if sent < offered {
+        bytes -= batch.bytes();
+        counters.dropped(port, DropReason::TxQueueFull, (offered - sent) as u64);
+        batch.free();
+    }
+    counters.tx(port, sent as u64, bytes);
+    counters.lap(StageId::Tx, offered as u64);
 }
 
 /// Adds to a batch that was made to have room.
