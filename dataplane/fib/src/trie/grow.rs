@@ -126,8 +126,11 @@ impl<K: Address> TrieWriter<K> {
         self.publish_root(edit);
     }
 
-    /// Makes readers find our root.
+    /// Makes readers find our root, unless the table is still hidden from them.
     pub(super) fn publish_root(&self, edit: &mut Edit<'_, K>) {
+        if self.hidden {
+            return;
+        }
         let root = Box::new(self.root.clone());
         edit.trie.root.swap(root, edit.retirer);
     }

@@ -13,6 +13,7 @@ impl<K: Address> TrieWriter<K> {
     /// Writes every leaf within a prefix as the list of prefixes says, and returns how many words
     /// were wrong that readers see.
     pub(crate) fn mend(&mut self, edit: &mut Edit<'_, K>, address: K, len: u32) -> usize {
+        self.end_filling(edit);
         let path = self.path(edit, address, len, false);
         let last = *path.last().expect("a path begins at the top");
         // Where no node is, the slot above speaks for more than the prefix.

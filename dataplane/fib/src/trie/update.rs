@@ -13,6 +13,7 @@ use ironlane_rcu::primitive::Ordering;
 use super::arena::Arena;
 use super::image::Published;
 use super::key::{Address, FANOUT, NODE_BITS};
+use super::load::Filling;
 use super::lookup::{RootHandle, Trie};
 use super::root::Root;
 use super::routes::Routes;
@@ -112,8 +113,12 @@ pub(crate) struct TrieWriter<K> {
     /// The node that resolves the first bits, if there are routes.
     pub(super) top: Option<u32>,
     pub(super) routes: Routes<K>,
-    /// What readers have.
+    /// What readers have, unless it is hidden from them.
     pub(super) root: Root,
+    /// What is open while the table is being filled.
+    pub(super) filling: Option<Box<Filling<K>>>,
+    /// Readers have the empty root from before the table was filled.
+    pub(super) hidden: bool,
     /// How many pages of a sparse root the routes would fill if no two had one in common.
     pub(super) pages: usize,
     /// Whether the root stays as large as that of many routes.
@@ -128,6 +133,8 @@ impl<K: Address> TrieWriter<K> {
             pages: 0,
             pinned: root.shape() != K::SMALL,
             root: root.0,
+            filling: None,
+            hidden: false,
         }
     }
 
@@ -156,6 +163,7 @@ impl<K: Address> TrieWriter<K> {
         len: u32,
         nexthop: NexthopIndex,
     ) -> Result<Option<NexthopIndex>, FibError> {
+        self.end_filling(edit);
         let nodes = len.div_ceil(NODE_BITS) as usize;
         edit.memory.slabs.ensure(nodes)?;
         self.make_room(edit, address, len);
@@ -185,6 +193,7 @@ impl<K: Address> TrieWriter<K> {
         address: K,
         len: u32,
     ) -> Option<NexthopIndex> {
+        self.end_filling(edit);
         let old = self.routes.remove(address, len)?;
         self.pages -= Self::pages_of(address, len);
         let new_default = self.choose_default(len);

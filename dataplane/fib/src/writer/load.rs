@@ -1,5 +1,7 @@
 //! Many routes at once, into an empty table.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use super::{Writer, with_table};
@@ -62,6 +64,40 @@ impl Writer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn load(&mut self, vrf: VrfId, routes: &[(IpNet, NexthopIndex)]) -> usize {
+        let of_first = |&(first, _): &(IpNet, _)| self.is_empty(vrf, matches!(first, IpNet::V6(_)));
+        if !routes.first().is_some_and(of_first) {
+            return 0;
+        }
+        let loaded = self.fill(vrf, routes);
+        self.show(vrf);
+        loaded
+    }
+
+    /// As [`load`](Self::load), piece by piece: all calls together are one load, and readers find nothing of
+    /// it before [`show`](Self::show). Other changes of the table may stand between, and are hidden
+    /// as well; they end the filling, so that nothing more is installed by it.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ironlane_fib::{Adjacency, PortId, Tables, VrfId, Writer};
+    /// # use ironlane_rcu::Domain;
+    /// # let domain = Domain::new();
+    /// # let mut writer = Writer::new(Arc::new(Tables::new(&domain)), Arc::clone(&domain));
+    /// # let vrf = VrfId::DEFAULT;
+    /// let hop = writer.add_nexthop(Adjacency::glean(PortId(0), 1500).into())?;
+    /// assert_eq!(writer.fill(vrf, &[("10.0.0.0/8".parse()?, hop)]), 1);
+    /// assert_eq!(writer.fill(vrf, &[("10.1.0.0/16".parse()?, hop)]), 1);
+    /// let mut reader = Domain::register(&domain)?;
+    /// let address = u32::from_be_bytes([10, 1, 2, 3]);
+    /// let guard = reader.read();
+    /// assert!(writer.tables().ip4(&guard, vrf).lookup(&guard, address).is_none());
+    /// drop(guard);
+    /// writer.show(vrf);
+    /// let guard = reader.read();
+    /// assert_eq!(writer.tables().ip4(&guard, vrf).lookup(&guard, address), hop);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn fill(&mut self, vrf: VrfId, routes: &[(IpNet, NexthopIndex)]) -> usize {
         let Some(&(first, _)) = routes.first() else {
             return 0;
         };
@@ -76,7 +112,7 @@ impl Writer {
             let bits = |&(prefix, nexthop): &(IpNet, NexthopIndex)| {
                 (OfFamily::first(prefix), u32::from(prefix.prefix_len()), nexthop)
             };
-            table.load(&mut edit, routes.iter().map(bits))
+            table.fill(&mut edit, routes.iter().map(bits))
         });
         let loaded = loaded.unwrap_or(0);
         for &(_, nexthop) in &routes[..loaded] {
@@ -84,6 +120,18 @@ impl Writer {
         }
         self.settle();
         loaded
+    }
+
+    /// Readers find from now on what the tables of a VRF were filled with, each table by one store. Nothing happens
+    /// where nothing is hidden.
+    pub fn show(&mut self, vrf: VrfId) {
+        for any in [
+            IpNet::from(IpAddr::from([0; 4])),
+            IpNet::from(IpAddr::from([0; 16])),
+        ] {
+            with_table!(self, vrf, any, (table, edit, _address, _len) => table.show(&mut edit));
+        }
+        self.settle();
     }
 }
 
@@ -183,6 +231,52 @@ mod tests {
             assert!(loaded.is_empty(vrf, ipv6));
             for hop in hops {
                 loaded.remove_nexthop(hop).expect("nobody uses it any more");
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_is_filled_by_pieces_out_of_sight() {
+        for (ipv6, vrf) in [(false, VRFS[0]), (true, VRFS[1])] {
+            let (mut filled, hops) = writer(5);
+            let (mut inserted, _) = writer(5);
+            let mut routes = table(if cfg!(miri) { 40 } else { 6000 }, ipv6, &hops);
+            let late = routes.split_off(routes.len() - 5);
+            // What comes between ends the filling: a route out of order, another nexthop, a removal.
+            let apart = routes.remove(routes.len() / 2);
+            let size = routes.len() / 7;
+            for piece in routes.chunks(size) {
+                assert_eq!(filled.fill(vrf, piece), piece.len());
+            }
+            assert_eq!(filled.insert(vrf, apart.0, apart.1), Ok(None));
+            let (changed, gone) = (routes[3].0, routes[size].0);
+            assert!(filled.insert(vrf, changed, hops[0]).is_ok());
+            assert!(filled.remove(vrf, gone).is_some());
+            assert_eq!(filled.fill(vrf, &late), 0, "it is over");
+            assert_eq!(filled.load(vrf, &late), 0, "it is not empty");
+            assert_eq!(filled.mend(vrf, apart.0), 0);
+            let seen = answers(&filled, vrf, ipv6);
+            assert!(seen.iter().all(|(.., hop)| hop.is_none()), "{seen:?}");
+
+            filled.show(vrf);
+            for &(prefix, hop) in routes.iter().chain([&apart]) {
+                inserted.insert(vrf, prefix, hop).expect("room");
+            }
+            inserted.insert(vrf, changed, hops[0]).expect("room");
+            inserted.remove(vrf, gone);
+            for step in 0..2 {
+                let both = [&filled, &inserted].map(|it| answers(it, vrf, ipv6));
+                assert_eq!(both[0], both[1], "IPv6 {ipv6}, step {step}");
+                let sizes = [&mut filled, &mut inserted].map(|writer| {
+                    writer.synchronize();
+                    (writer.stats().nodes, writer.stats().pending)
+                });
+                assert_eq!(sizes[0], sizes[1], "IPv6 {ipv6}, step {step}");
+                for &(prefix, hop) in &late {
+                    for writer in [&mut filled, &mut inserted] {
+                        writer.insert(vrf, prefix, hop).expect("room");
+                    }
+                }
             }
         }
     }
