@@ -27,7 +27,14 @@ impl Rib {
     /// there are more. Their nexthops are changed at once: they forward nothing any more. So a change that comes while
     /// a million routes leave need not wait for all of them.
     pub fn commit_some(&mut self, writer: &mut Writer, most: usize) -> CommitReport {
-        let mut report = CommitReport::default();
+        let mut report = std::mem::take(&mut self.filled);
+        let filled = self.ip4.end_filling();
+        if filled {
+            // All may have come under another route.
+            let all = self.state.neighbours.iter();
+            self.dirty_hosts
+                .extend(all.map(|neighbour| neighbour.address));
+        }
         self.release_freed();
         // Convergence first: one word for all prefixes behind it.
         self.publish_dirty(writer, &mut report);
@@ -41,6 +48,9 @@ impl Rib {
         ip6.extend(self.ip6.take_queue());
         self.write_prefixes(ip4, writer, &mut report);
         self.write_prefixes(ip6, writer, &mut report);
+        if filled {
+            writer.show(self.vrf);
+        }
         self.give_back(writer, &mut report);
         self.slots.settle();
         writer.reclaim();
@@ -51,6 +61,7 @@ impl Rib {
     pub fn is_dirty(&self) -> bool {
         self.slots.is_dirty()
             || self.is_cleaning()
+            || !self.filled.is_empty()
             || self.ip4.has_queue()
             || self.ip6.has_queue()
             || !self.dirty_hosts.is_empty()

@@ -1,7 +1,7 @@
 //! Leaves: which slot the best route of a prefix leads to, and writing that to the tables.
 
 use ipnet::IpNet;
-use ironlane_fib::{AdjacencyKind, NexthopIndex, Writer};
+use ironlane_fib::{AdjacencyKind, NexthopIndex, VrfId, Writer};
 
 use crate::body::BodyId;
 use crate::object::RouteKind;
@@ -89,7 +89,7 @@ impl Rib {
         queue.sort_unstable_by_key(|queued| queued.prefix);
         queue.dedup_by_key(|queued| queued.prefix);
         if queue.len() >= LOAD && writer.is_empty(self.vrf, A::LEN > 32) {
-            queue = self.load_prefixes(&queue, writer, report);
+            queue = self.load_prefixes(&queue, Writer::load, writer, report);
         }
         queue.retain(|&queued| {
             let Some(slot) = self.leaf_slot(queued) else {
@@ -112,10 +112,11 @@ impl Rib {
         }
     }
 
-    /// Fills an empty table by prefixes in order. Returns those that are left to be looked at.
-    fn load_prefixes<A: Bits>(
+    /// Fills an empty table by prefixes in order, as `load` does it. Returns those that are left to be looked at.
+    pub(crate) fn load_prefixes<A: Bits>(
         &mut self,
         queue: &[Queued<A>],
+        load: impl Fn(&mut Writer, VrfId, &[(IpNet, NexthopIndex)]) -> usize,
         writer: &mut Writer,
         report: &mut CommitReport,
     ) -> Vec<Queued<A>>
@@ -132,7 +133,7 @@ impl Rib {
                 None => rest.push(queued),
             }
         }
-        let (loaded, refused) = routes.split_at(writer.load(self.vrf, &routes));
+        let (loaded, refused) = routes.split_at(load(writer, self.vrf, &routes));
         let of_family = |&(net, index): &(IpNet, _)| Some((Prefix::from_net(net)?, index));
         let refused = refused.iter().filter_map(of_family);
         rest.extend(refused.map(|(prefix, _)| Queued {

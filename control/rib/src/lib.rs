@@ -6,6 +6,7 @@ mod commit;
 mod derive;
 mod expect;
 mod explain;
+mod fill;
 mod hash;
 mod leaves;
 mod mirror;

@@ -10,6 +10,7 @@ use crate::change::{Change, Family, ObjectKind, PortBinding, RouteFlags};
 use crate::node::{Entry, Table, is_throw};
 use crate::object::{Address, IfIndex, Neighbour, Route, Rule};
 use crate::prefix::{Bits, Prefix};
+use crate::report::CommitReport;
 use crate::resolve::State;
 use crate::slot::{SlotId, Slots};
 use crate::table::RouteTable;
@@ -42,6 +43,8 @@ pub struct Rib {
     pub(crate) leaves: Vec<u32>,
     generations: BTreeMap<ObjectKind, u32>,
     pub(crate) audit: BTreeSet<ObjectKind>,
+    /// What was written since the last commit and is to be counted by the next.
+    pub(crate) filled: CommitReport,
     /// Addresses, or what they belong to, changed since somebody asked.
     pub(crate) own_moved: bool,
     /// An event left open in which order routes stand: tests send a list then, and then alone.
@@ -84,6 +87,7 @@ impl Rib {
             leaves: Vec::new(),
             generations: BTreeMap::new(),
             audit: BTreeSet::new(),
+            filled: CommitReport::default(),
             own_moved: false,
             #[cfg(test)]
             order_lost: false,
@@ -254,6 +258,9 @@ impl Rib {
             routes.edit(prefix, bodies, |entries, bodies| {
                 update::insert(entries, entry, flags, bodies)
             });
+            if flags == RouteFlags::DUMP {
+                routes.note_listed(prefix);
+            }
         });
     }
 

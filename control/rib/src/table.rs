@@ -6,6 +6,7 @@
 //! second, unless it is a `throw`.
 
 mod doomed;
+mod filling;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -18,6 +19,7 @@ use crate::change::Family;
 use crate::node::{Entries, Entry, Node};
 use crate::prefix::{Bits, Prefix};
 use doomed::drop_doomed;
+use filling::Filling;
 
 /// What of a prefix matters to the prefixes that it covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,6 +74,7 @@ pub(crate) struct RouteTable<A: Bits> {
     flushed: Option<Prefix<A>>,
     /// The generation of a dump that began with no route here: all there are came since.
     first_dump: Option<u32>,
+    filling: Filling<A>,
     scratch: Vec<Entry>,
 }
 
@@ -88,6 +91,7 @@ impl<A: Bits> RouteTable<A> {
             passed_by: 0,
             flushed: None,
             first_dump: None,
+            filling: Filling::default(),
             scratch: Vec::new(),
         }
     }
@@ -132,7 +136,11 @@ impl<A: Bits> RouteTable<A> {
         &mut self,
         written: impl Iterator<Item = (Prefix<A>, NexthopIndex)>,
     ) {
-        let mut nodes = self.nodes.iter_mut();
+        let mut written = written.peekable();
+        let Some(&(first, _)) = written.peek() else {
+            return;
+        };
+        let mut nodes = self.nodes.range_mut(first..);
         for (prefix, index) in written {
             if let Some((_, node)) = nodes.find(|(at, _)| **at == prefix) {
                 node.installed = index;

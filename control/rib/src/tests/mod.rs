@@ -3,6 +3,7 @@
 mod cleaning;
 mod events_ip4;
 mod events_ip6;
+mod filling;
 mod harness;
 mod model;
 mod neighbours;

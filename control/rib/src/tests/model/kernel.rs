@@ -109,12 +109,23 @@ impl Kernel {
 
     /// Sends what it has to say.
     pub(super) fn tell(&mut self, b: &mut Box) {
+        self.tell_and(b, |_| ());
+    }
+
+    /// Nobody heard what it had to say.
+    pub(super) fn forget_said(&mut self) {
+        self.said.clear();
+    }
+
+    /// As [`tell`](Self::tell); after each word `then` follows.
+    pub(super) fn tell_and(&mut self, b: &mut Box, then: impl Fn(&mut Box)) {
         for said in self.said.drain(..) {
             match said {
                 Say::Change(change) => b.rib.apply(change),
                 Say::Begin(kind) => b.rib.sync_begin(kind),
                 Say::End(kind) => assert_eq!(b.rib.sync_end(kind), 0, "nothing was missed"),
             }
+            then(b);
         }
     }
 

@@ -114,6 +114,26 @@ fn run(ops: Vec<Op>) {
     );
 }
 
+/// A list of what was done `before` fills the tables while it comes, and events of what is done `after` come
+/// before the first commit.
+fn run_from_a_list(before: &[Op], after: &[Op]) {
+    let mut b = Box::bare();
+    let mut kernel = Kernel::new();
+    before.iter().for_each(|op| kernel.apply(op));
+    kernel.forget_said();
+    for op in [&[Op::Dump], after].concat() {
+        kernel.apply(&op);
+        kernel.tell_and(&mut b, |b| b.rib.fill(&mut b.writer));
+        let any = b.ask_now([198, 51, 100, 9].into());
+        assert_eq!(any, "no_route", "nothing is seen before a commit");
+        if std::mem::take(&mut b.rib.order_lost) {
+            kernel.apply(&Op::Dump);
+            kernel.tell_and(&mut b, |b| b.rib.fill(&mut b.writer));
+        }
+    }
+    compare(&mut b, &kernel, after);
+}
+
 /// `PROPTEST_CASES` asks for more.
 fn config() -> ProptestConfig {
     let config = ProptestConfig::default();
@@ -130,6 +150,14 @@ proptest! {
     #[test]
     fn the_tables_answer_as_the_kernel(ops in prop::collection::vec(op(), 1..60)) {
         run(ops);
+    }
+
+    #[test]
+    fn tables_that_a_list_filled_answer_as_the_kernel(
+        before in prop::collection::vec(op(), 1..60),
+        after in prop::collection::vec(op(), 0..8),
+    ) {
+        run_from_a_list(&before, &after);
     }
 }
 
