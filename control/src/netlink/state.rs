@@ -158,8 +158,12 @@ impl MirrorState {
     }
 
     /// Writes what changed to the tables, once the first synchronisation is done: before, half a
-    /// table would send packets by routes that are not the most specific.
+    /// table would send packets by routes that are not the most specific, so they are filled out of
+    /// sight.
     pub fn commit(&mut self) -> CommitReport {
+        if !self.sync.is_first_done() {
+            self.rib.fill(&mut self.writer);
+        }
         if !self.sync.is_first_done() || !self.rib.is_dirty() {
             // The lcores have gone on since the last change: what it retired may be free now.
             if self.writer.pending() > 0 {
