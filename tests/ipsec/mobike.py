@@ -24,6 +24,8 @@ def readdressed(end, old, new, device):
         watch = run.ends["b"].daemon("moments", "python3 /host/moments.py")
         try:
             wait_until(60, "moments.py", lambda: "ready" in run.ends["b"].gateway("cat /run/moments.out")[1])
+            # strongSwan probes all pairs of addresses, and takes that of which it hears first.
+            run.wan.one_path()
             move(run.ends[end], device, old, new, default)
             wait_until(90, f"{end} is at {new}", moved)
             wait_until(90, "an answer", arrives)
@@ -36,6 +38,7 @@ def readdressed(end, old, new, device):
                 raise Failed(f"the SAs of Linux are from {addresses}")
         finally:
             watch.terminate()
+            run.wan.nat("")
             move(run.ends[end], device, new, old, default)
         return f"{old} became {new}, the same SAs went on{said}"
     return act

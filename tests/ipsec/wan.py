@@ -109,6 +109,11 @@ class Wan:
         """Nothing passes, until `nat` is called."""
         self.nft("table inet cut { chain passing { type filter hook forward priority 0; drop; }; }")
 
+    def one_path(self):
+        """IKE passes between the gateways' IPv4 addresses on the wan only, until `nat` is called."""
+        rules = "udp dport 4500 meta nfproto ipv6 drop; udp dport 4500 ip daddr != { 10.1.0.0/24, 10.9.0.0/24 } drop;"
+        self.nft(f"table inet one {{ chain passing {{ type filter hook forward priority 0; {rules} }}; }}")
+
     def raw(self, packet):
         """Sends an IPv4 packet as it is, by the routes here."""
         make = lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
