@@ -45,9 +45,11 @@ def outside(routes):
     """Lines of tests/topology/convergence.sh."""
     script = os.path.join(rig.ROOT, "tests", "topology", "convergence.sh")
     daemon = os.path.join(os.path.dirname(rig.PERF), "ironlane")
-    env = {**os.environ, "IRONLANE_ROUTES": str(routes), "IRONLANE": daemon, "LIMIT_P50_US": "1000000", "LIMIT_LINK_US": "1000000"}
+    # As many changes of a link as of the others: the 99th of a hundred is no more than the last of twenty.
+    env = {**os.environ, "IRONLANE_ROUTES": str(routes), "IRONLANE": daemon, "LINK_SHARE": "1", "LIMIT_P50_US": "1000000",
+           "LIMIT_LINK_US": "1000000"}
     try:
-        run = subprocess.run([script], capture_output=True, text=True, timeout=LIMIT_S, env=env)
+        run = subprocess.run([script], capture_output=True, text=True, timeout=LIMIT_S, env=env, preexec_fn=rig.prefer)
     except subprocess.TimeoutExpired:
         return [{"part": "routes", "error": f"convergence.sh took longer than {LIMIT_S} s"}]
     if run.returncode:
@@ -64,7 +66,7 @@ def mirrored(routes):
         out = rig.run("env", f"IRONLANE_ROUTES={routes}", *build, "--", "--nocapture", timeout=LIMIT_S)
     except rig.Failed as error:
         return [{"part": "routes", "error": f"mirror_speed: {error}"}]
-    return [{"part": "routes", "mirror": line.pop("name"), **line} for line in map(json.loads, re.findall(r"^\{.*\}$", out, re.MULTILINE))]
+    return [{"part": "routes", "mirror": line.pop("name"), **line} for line in map(json.loads, re.findall(r"\{.*\}$", out, re.MULTILINE))]
 
 
 def measure(context):
@@ -123,7 +125,8 @@ def run(context, folder):
         keys = ("sent", "crossed", "wrong", "lost")
         under.append(line + ([f"{watch[key]:,}" for key in keys] + [f"{watch['blocked_ms']:.3f}"] if watch else ["-"] * 5))
         wanted += [goals.Goal("routes", f"{name}: rate under 100,000 updates a second, share of the quiet rate", mean, 0.97),
-                   goals.Goal("routes", f"{name}: frames by a nexthop that was never right", watch and watch["wrong"], 0, at_most=True)]
+                   goals.Goal("routes", f"{name}: frames by a nexthop that was never right", watch and watch["wrong"], 0, at_most=True),
+                   goals.Goal("routes", f"{name}: frames lost while routes change", watch and watch["lost"], 0, at_most=True)]
     sections.append(("Under traffic", "Share of the quiet rate with its 95 % interval; then frames through the lcore while routes change.", report.markdown(
         ["stream", "updates a second", "share of the quiet rate", "frames", "nexthop changed under way", "wrong", "lost", "blocked, ms"], under), []))
     changes = [row for row in rows if row.get("what") in CHANGES]
