@@ -134,23 +134,28 @@ fn run_from_a_list(before: &[Op], after: &[Op]) {
     compare(&mut b, &kernel, after);
 }
 
-/// `PROPTEST_CASES` asks for more.
-fn config() -> ProptestConfig {
+/// That many cases; `PROPTEST_CASES` asks for more.
+fn config(cases: u32) -> ProptestConfig {
     let config = ProptestConfig::default();
     ProptestConfig {
-        cases: config.cases.max(1000),
+        cases: config.cases.max(cases),
         failure_persistence: None,
         ..config
     }
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(1000))]
 
     #[test]
     fn the_tables_answer_as_the_kernel(ops in prop::collection::vec(op(), 1..60)) {
         run(ops);
     }
+}
+
+proptest! {
+    // Few: each takes the memory of two routers, which a machine that is short of it gives slowly.
+    #![proptest_config(config(256))]
 
     #[test]
     fn tables_that_a_list_filled_answer_as_the_kernel(
