@@ -10,6 +10,7 @@
 //! burst that does takes all behind it along, so that flows keep their order. The outcome is the same, bytes,
 //! counts and all, but for how many packets met which stage.
 
+mod ahead;
 mod handed;
 mod open;
 mod runs;

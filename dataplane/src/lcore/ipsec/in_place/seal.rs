@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use ironlane_fib::PortId;
-use ironlane_ipsec::{SaId, SealRun};
+use ironlane_fib::{NexthopIndex, PortId};
+use ironlane_ipsec::{Sa, SaId, SaSpec, SealRun};
 use ironlane_packet::eth::EtherType;
 
 use super::super::L2;
+use super::ahead::Ahead;
 use super::job;
 use super::runs::Runs;
 use crate::burst::{BurstStore, Fate, Placed};
@@ -24,6 +25,17 @@ struct Run<'v> {
     port: PortId,
     /// The longest packet that leaves whole.
     longest: usize,
+}
+
+/// Where packets for a next hop go.
+#[derive(Clone, Copy)]
+struct Way {
+    hop: NexthopIndex,
+    /// The Ethernet header of what leaves, in which `hop` and this are of one address family.
+    ethernet: [u8; L2],
+    port: PortId,
+    /// The longest packet that is forwarded.
+    longest: u16,
 }
 
 /// What is to be remembered of a packet while the engine has it.
@@ -52,9 +64,11 @@ impl Lcore {
             fates,
             ports,
         } = store.placed();
+        let mut ahead = Ahead::nothing();
         if view.ipsec.has_many() {
-            view.ipsec.warm_sas(view.guard, &sas[..packets.len()]);
+            ahead.find(wanted, &sas[..packets.len()], view);
         }
+        let mut way = None;
         let mut befores = [Before::default(); BURST_MAX];
         let mut room = [const { None }; BURST_MAX];
         let mut runs = Runs::new(&mut room);
@@ -63,7 +77,8 @@ impl Lcore {
                 continue;
             }
             let sa = sas[place];
-            let begin = |run: &mut _| self.begin_seal(sa, view, run);
+            let known = (ahead.sas[place], ahead.hops[place]);
+            let begin = |run: &mut _| self.begin_seal(sa, known, &mut way, view, run);
             let Some(run) = runs.of(sa, jobs.len(), begin) else {
                 break;
             };
@@ -134,17 +149,22 @@ impl Lcore {
         self.outlet.counters.lap(StageId::Ipsec, count as u64);
     }
 
-    /// Finds out what packets of this SA in a row have in common; `None` where one by one is to be looked at them. In its
-    /// place: what has just been written in pieces is slow to copy.
+    /// Finds out what packets of this SA in a row have in common; `None` where one by one is to be looked at them. What is
+    /// `known` already need not be found, nor the way that the SA before took. In its place: what has just been written in
+    /// pieces is slow to copy.
     #[inline(never)]
     fn begin_seal<'v>(
         &self,
         id: SaId,
+        known: (Option<&'v Sa<Session>>, Option<NexthopIndex>),
+        way: &mut Option<Way>,
         view: &TablesView<'v>,
         run: &mut Option<Run<'v>>,
     ) -> Option<()> {
-        let (tables, guard) = (view.tables, view.guard);
-        let sa = view.ipsec.sa(guard, id)?;
+        let sa = match known.0 {
+            Some(sa) => sa,
+            None => view.ipsec.sa(view.guard, id)?,
+        };
         let owner = sa.state().owner_or(self.index as u32); // at most 128
         let (seal, spec) = (sa.seal_run()?, sa.spec());
         let is_plain = owner as usize == self.index
@@ -154,41 +174,64 @@ impl Lcore {
         if !is_plain {
             return None;
         }
-        let (nexthop, ethertype) = match spec.dst {
-            IpAddr::V4(dst) => {
-                let fib = tables.ip4(guard, spec.vrf);
-                (fib.lookup(guard, dst.to_bits()), EtherType::IP4)
-            }
-            IpAddr::V6(dst) => {
-                let fib = tables.ip6(guard, spec.vrf);
-                (fib.lookup(guard, dst.to_bits()), EtherType::IP6)
-            }
+        let ethertype = match spec.dst {
+            IpAddr::V4(_) => EtherType::IP4,
+            IpAddr::V6(_) => EtherType::IP6,
         };
-        let nexthops = tables.nexthops().of_burst(guard);
-        let slot = nexthops.word(nexthop);
+        let hop = known.1.unwrap_or_else(|| look_up(spec, view));
+        let way = match way {
+            Some(way) if way.hop == hop && way.ethernet[12..] == ethertype.0.to_be_bytes() => way,
+            _ => way.insert(Way::by(hop, ethertype, view)?),
+        };
+        // What is not forwarded to takes no packet, however short.
+        let longest = self.mtu_behind(way.longest, spec.dst, view);
+        if longest == 0 {
+            return None;
+        }
+        *run = Some(Run {
+            seal,
+            ethernet: way.ethernet,
+            port: way.port,
+            longest,
+        });
+        Some(())
+    }
+}
+
+/// The next hop to the peer of an SA.
+#[inline]
+fn look_up(spec: &SaSpec, view: &TablesView<'_>) -> NexthopIndex {
+    let (tables, guard) = (view.tables, view.guard);
+    match spec.dst {
+        IpAddr::V4(dst) => tables.ip4(guard, spec.vrf).lookup(guard, dst.to_bits()),
+        IpAddr::V6(dst) => tables.ip6(guard, spec.vrf).lookup(guard, dst.to_bits()),
+    }
+}
+
+impl Way {
+    /// By a next hop, which is so marked as used; `None` if it is no single one.
+    #[inline]
+    fn by(hop: NexthopIndex, ethertype: EtherType, view: &TablesView<'_>) -> Option<Self> {
+        let nexthops = view.tables.nexthops().of_burst(view.guard);
+        let slot = nexthops.word(hop);
         if !slot.is_adjacency() {
             return None;
         }
         let egress = nexthops.egress(slot);
-        // What is not forwarded to takes no packet, however short.
-        let longest = self.mtu_behind(egress.forwards_up_to(), spec.dst, view);
-        if longest == 0 {
-            return None;
-        }
-        if !slot.is_used() {
-            nexthops.mark_used(nexthop);
+        let longest = egress.forwards_up_to();
+        if longest != 0 && !slot.is_used() {
+            nexthops.mark_used(hop);
         }
         let (first, last) = slot.addresses(egress);
         let mut ethernet = [0; L2];
         ethernet[..8].copy_from_slice(&first);
         ethernet[8..12].copy_from_slice(&last);
         ethernet[12..].copy_from_slice(&ethertype.0.to_be_bytes());
-        *run = Some(Run {
-            seal,
+        Some(Self {
+            hop,
             ethernet,
             port: egress.port(),
             longest,
-        });
-        Some(())
+        })
     }
 }
