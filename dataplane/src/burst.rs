@@ -10,6 +10,7 @@
 mod arrival;
 mod given;
 mod lane;
+mod names;
 mod packet;
 mod plain;
 mod verdict;
@@ -25,6 +26,7 @@ pub use arrival::{Arrival, Origin};
 pub(crate) use given::{Given, Placed};
 pub use lane::Lane;
 pub(crate) use lane::LaneList;
+pub(crate) use names::{NOTHING_ASKED, Names, Some64};
 pub(crate) use packet::Packet;
 pub(crate) use plain::{Arrived, Plain, PlainList, Sole, Straightway};
 pub(crate) use verdict::Info;
@@ -49,6 +51,7 @@ pub struct BurstStore {
     /// The SA that a packet came through, or is to go through.
     sas: [SaId; BURST_MAX],
     given: Given,
+    names: Names,
 }
 
 impl Default for BurstStore {
@@ -95,7 +98,7 @@ pub trait Outlet {
 }
 
 impl BurstStore {
-    /// An empty store, about 6 KiB.
+    /// An empty store, about 12 KiB.
     pub const fn new() -> Self {
         Self {
             packets: MbufBatch::new(),
@@ -119,6 +122,7 @@ impl BurstStore {
             sole: None,
             sas: [SaId::from_raw(0); BURST_MAX],
             given: Given::NOTHING,
+            names: Names::new(),
         }
     }
 
@@ -136,6 +140,7 @@ impl BurstStore {
             sole: &mut self.sole,
             sas: &mut self.sas,
             given: &mut self.given,
+            names: &mut self.names,
         }
     }
 

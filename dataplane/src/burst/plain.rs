@@ -3,7 +3,7 @@
 use ironlane_fib::{NexthopIndex, PortId, SlotWord};
 use ironlane_ipsec::SaId;
 
-use super::{Fate, Given};
+use super::{Fate, Given, Names};
 use crate::eal::{BURST_MAX, HeadRoom, Mbuf, TAG_STRIPPED};
 
 /// The plain packets of one family. What a list holds beyond its end, which is kept apart from it, is
@@ -140,4 +140,6 @@ pub(crate) struct Straightway<'s> {
     pub(crate) sas: &'s mut [SaId; BURST_MAX],
     /// What becomes of packets that meet SAs and policies, to be set.
     pub(crate) given: &'s mut Given,
+    /// Room for what SAs and policies are asked with.
+    pub(crate) names: &'s mut Names,
 }

@@ -21,7 +21,7 @@ use super::named::{Named, NamedSa};
 use super::policy::if_id_and_mark;
 use super::simd::HeaderPath;
 use super::straight::{Family, L2, V4, V6, member, rewrite, settle_plain, sort_plain};
-use crate::burst::{Arrival, BurstStore, Fate, Given, Origin, PlainList, places};
+use crate::burst::{Arrival, BurstStore, Fate, Given, Names, Origin, PlainList, places};
 use crate::eal::crypto::Session;
 use crate::eal::{BURST_MAX, Mbuf};
 use alike::{Alike, Mask};
@@ -40,7 +40,7 @@ pub(super) fn run(
         sorted.ip4.count_ones() as usize,
         sorted.ip6.count_ones() as usize,
     );
-    let mut guarded = Guarded::new(arrival, view);
+    let mut guarded = Guarded::new(arrival, view, way.names);
     let mut done = Given::NOTHING;
     if ip4 != 0 {
         let list = &mut *way.ip4;
@@ -129,6 +129,8 @@ struct Guarded<'a, 'q> {
     admitted: Option<(PolicyId, SaId)>,
     /// What the last packet met on its way in and out, if its policies were asked.
     met: Option<Met>,
+    /// Room, while nobody works in it.
+    names: Option<&'a mut Names>,
 }
 
 /// Policies that a packet met.
@@ -145,7 +147,7 @@ struct Known<const N: usize> {
 
 impl<'a, 'q> Guarded<'a, 'q> {
     #[inline]
-    fn new(arrival: Arrival, view: &'a TablesView<'q>) -> Self {
+    fn new(arrival: Arrival, view: &'a TablesView<'q>, names: &'a mut Names) -> Self {
         let policies = |direction| {
             let ipsec = view.ipsec;
             ipsec.policies_of(view.guard, arrival.vrf, direction)
@@ -161,6 +163,7 @@ impl<'a, 'q> Guarded<'a, 'q> {
             by: None,
             admitted: None,
             met: None,
+            names: Some(names),
         }
     }
 

@@ -73,7 +73,7 @@ impl Shape {
     }
 
     /// The hash of what this shape looks at; `None` if no selector of this shape can match.
-    #[inline]
+    #[inline(always)] // so that no key is made of what is in registers
     pub(crate) fn hash(&self, key: &Key) -> Option<u64> {
         if self.is_ip6 != key.is_ip6 {
             return None;

@@ -1,71 +1,19 @@
 //! Deciding about a burst where there are many SAs or policies: each packet meets others than the one before, and few of
 //! them are in a cache near the core. So what all packets name is found step by step, and then all are decided about.
 
-use std::array;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ironlane_fib::{AdjacencyKind, NexthopIndex, PortId};
-use ironlane_ipsec::{Asked, Direction, Flow, Protocol, Sa, SaId};
+use ironlane_ipsec::{Asked, Direction, Protocol, Sa, SaId};
 use ironlane_packet::proto::ip;
 
 use super::family::Guardable;
 use super::{Fork, Guarded, L2, egress};
-use crate::burst::{Given, Origin, PlainList};
+use crate::burst::{Given, NOTHING_ASKED, Origin, PlainList, Some64};
 use crate::eal::crypto::Session;
 use crate::eal::{BURST_MAX, Mbuf};
 use crate::stage::named::Named;
 use crate::stage::policy::if_id_and_mark;
-
-/// Numbers of packets of a list, with what was taken of each.
-struct Some64<T> {
-    count: usize,
-    of: [u8; BURST_MAX],
-    what: [T; BURST_MAX],
-}
-
-impl<T: Copy> Some64<T> {
-    #[inline]
-    fn new(nothing: T) -> Self {
-        Self {
-            count: 0,
-            of: [0; BURST_MAX],
-            what: [nothing; BURST_MAX],
-        }
-    }
-
-    #[inline]
-    fn push(&mut self, of: usize, what: T) {
-        let at = self.count % BURST_MAX;
-        (self.of[at], self.what[at]) = (of as u8, what);
-        self.count = at + 1;
-    }
-
-    #[inline]
-    fn whats(&self) -> &[T] {
-        &self.what[..self.count]
-    }
-
-    #[inline]
-    fn numbers(&self) -> impl Iterator<Item = usize> + '_ {
-        self.of[..self.count]
-            .iter()
-            .map(|&of| usize::from(of) % BURST_MAX)
-    }
-}
-
-const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-
-/// A packet of which nothing is asked.
-const NOTHING: Asked = Asked {
-    flow: Flow {
-        src: NOWHERE,
-        dst: NOWHERE,
-        proto: 0,
-        ports: None,
-    },
-    if_id: 0,
-    mark: 0,
-};
 
 impl<'q> Guarded<'_, 'q> {
     /// As [`judge_all`](Self::judge_all), with the same outcome.
@@ -85,8 +33,10 @@ impl<'q> Guarded<'_, 'q> {
         let common = nexthops.words(&list.answers[..count], &mut list.slots[..count]);
         let common = common.map(|(egress, _)| egress.kind());
         let mut hops = [NexthopIndex::NONE; BURST_MAX];
-        let mut names = Some64::new((0, NOWHERE));
-        let mut through = Some64::new(NOTHING);
+        let Some(names) = self.names.take() else {
+            return;
+        };
+        names.clear();
         for (at, hop) in hops.iter_mut().enumerate().take(count) {
             let len = list.lens[at];
             let Some(mbuf) = packets.get(usize::from(list.places[at])) else {
@@ -107,26 +57,32 @@ impl<'q> Guarded<'_, 'q> {
             match kind {
                 AdjacencyKind::Local if self.arrival.origin != Origin::Own => {
                     if let Some(spi) = named::<F>(packet) {
-                        names.push(at, (spi, F::address(list.addresses[at])));
+                        names.sas.push(at, (spi, F::address(list.addresses[at])));
                     }
                 }
                 AdjacencyKind::Forward if self.knows_policies => {
                     if let Some(flow) = F::flow(packet) {
-                        through.push(at, Asked { flow, ..NOTHING });
+                        names.flows.push(
+                            at,
+                            Asked {
+                                flow,
+                                ..NOTHING_ASKED
+                            },
+                        );
                     }
                 }
                 _ => {}
             }
         }
         let mut forks = [Fork::Leave; BURST_MAX];
-        if names.count != 0 {
-            self.find_named(&names, &mut forks);
+        if names.sas.count != 0 {
+            self.find_named(&names.sas, &mut forks);
         }
-        if through.count != 0 {
-            let places = &list.places;
-            let opened_by = array::from_fn(|at| sas[usize::from(places[at]) % BURST_MAX]);
-            self.find_rules(&mut through, &opened_by, &mut forks);
+        if names.flows.count != 0 {
+            let opened_by = |at: usize| sas[usize::from(list.places[at]) % BURST_MAX];
+            self.find_rules(&mut names.flows, opened_by, &mut forks);
         }
+        self.names = Some(names);
         let except = self.arrival.turning_port();
         for (at, (&hop, &fork)) in hops.iter().zip(&forks).enumerate().take(count) {
             let place = usize::from(list.places[at]) % BURST_MAX;
@@ -160,17 +116,23 @@ impl<'q> Guarded<'_, 'q> {
     fn find_rules(
         &mut self,
         through: &mut Some64<Asked>,
-        opened_by: &[SaId; BURST_MAX],
+        opened_by: impl Fn(usize) -> SaId,
         forks: &mut [Fork; BURST_MAX],
     ) {
         let mut found = [None; BURST_MAX];
-        if self.arrival.origin != Origin::Own {
+        let is_free = match self.arrival.origin {
+            Origin::Own => true,
+            Origin::Opened => false,
+            // What came in clear and meets no policy is admitted.
+            _ => self.fwd.is_empty(),
+        };
+        if !is_free {
             let mut bys: [Option<&'q Sa<Session>>; BURST_MAX] = [None; BURST_MAX];
             if self.arrival.origin == Origin::Opened {
                 for (n, at) in through.numbers().enumerate() {
-                    bys[n] = self.view.ipsec.sa(self.view.guard, opened_by[at]);
+                    bys[n] = self.view.ipsec.sa(self.view.guard, opened_by(at));
                 }
-                for (asked, by) in through.what.iter_mut().zip(bys) {
+                for (asked, by) in through.what[..through.count].iter_mut().zip(bys) {
                     (asked.if_id, asked.mark) = if_id_and_mark(by);
                 }
             }
@@ -181,11 +143,12 @@ impl<'q> Guarded<'_, 'q> {
                 // It may have been deleted a moment ago.
                 let is_gone = self.arrival.origin == Origin::Opened && bys[n].is_none();
                 if !is_gone && self.admits(found[n], bys[n]) {
-                    through.of[kept] = through.of[n];
-                    through.what[kept] = Asked {
-                        flow: through.what[n].flow,
-                        ..NOTHING
-                    };
+                    if kept != n {
+                        through.of[kept] = through.of[n];
+                        through.what[kept].flow = through.what[n].flow;
+                    }
+                    let asked = &mut through.what[kept];
+                    (asked.if_id, asked.mark) = (0, 0);
                     kept += 1;
                 }
             }
