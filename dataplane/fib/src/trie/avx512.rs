@@ -27,6 +27,32 @@ macro_rules! registers {
     };
 }
 
+/// Looks addresses up by as many registers as they fill: `$lanes` takes 16 for each. Other numbers are padded, since
+/// loads and stores of some lanes are slow where whole ones are not. Unsafe as `$lanes` is.
+macro_rules! by_registers {
+    ($lanes:ident, $flat:ident, $root:ident, $arena:ident, $addresses:ident, $answers:ident) => {
+        match $addresses.len() {
+            16 => $lanes::<1, $flat>($root, $arena, $addresses, $answers),
+            32 => $lanes::<2, $flat>($root, $arena, $addresses, $answers),
+            48 => $lanes::<3, $flat>($root, $arena, $addresses, $answers),
+            64 => $lanes::<4, $flat>($root, $arena, $addresses, $answers),
+            len => {
+                let mut padded = [0; 64];
+                padded[..len].copy_from_slice($addresses);
+                let mut found = [NexthopIndex::NONE; 64];
+                match len {
+                    0..=16 => {
+                        let (some, found) = (&padded[..16], &mut found[..16]);
+                        $lanes::<1, $flat>($root, $arena, some, found);
+                    }
+                    _ => $lanes::<4, $flat>($root, $arena, &padded, &mut found),
+                }
+                $answers.copy_from_slice(&found[..len]);
+            }
+        }
+    };
+}
+
 mod ip6;
 
 pub(super) use ip6::ip6;
@@ -182,28 +208,7 @@ unsafe fn ip4_any<const FLAT: bool>(
     answers: &mut [NexthopIndex],
 ) {
     // SAFETY: by our contract.
-    unsafe {
-        match addresses.len() {
-            16 => ip4_lanes::<1, FLAT>(root, arena, addresses, answers),
-            32 => ip4_lanes::<2, FLAT>(root, arena, addresses, answers),
-            48 => ip4_lanes::<3, FLAT>(root, arena, addresses, answers),
-            64 => ip4_lanes::<4, FLAT>(root, arena, addresses, answers),
-            len => {
-                // Loads and stores of some lanes are slow where whole ones are not.
-                let mut padded = [0; 64];
-                padded[..len].copy_from_slice(addresses);
-                let mut found = [NexthopIndex::NONE; 64];
-                match len {
-                    0..=16 => {
-                        let (some, found) = (&padded[..16], &mut found[..16]);
-                        ip4_lanes::<1, FLAT>(root, arena, some, found);
-                    }
-                    _ => ip4_lanes::<4, FLAT>(root, arena, &padded, &mut found),
-                }
-                answers.copy_from_slice(&found[..len]);
-            }
-        }
-    }
+    unsafe { by_registers!(ip4_lanes, FLAT, root, arena, addresses, answers) }
 }
 
 /// # Safety

@@ -51,28 +51,7 @@ unsafe fn any<const FLAT: bool>(
     answers: &mut [NexthopIndex],
 ) {
     // SAFETY: by our contract.
-    unsafe {
-        match addresses.len() {
-            16 => lanes::<1, FLAT>(root, arena, addresses, answers),
-            32 => lanes::<2, FLAT>(root, arena, addresses, answers),
-            48 => lanes::<3, FLAT>(root, arena, addresses, answers),
-            64 => lanes::<4, FLAT>(root, arena, addresses, answers),
-            len => {
-                // Loads and stores of some lanes are slow where whole ones are not.
-                let mut padded = [0; 64];
-                padded[..len].copy_from_slice(addresses);
-                let mut found = [NexthopIndex::NONE; 64];
-                match len {
-                    0..=16 => {
-                        let (some, found) = (&padded[..16], &mut found[..16]);
-                        lanes::<1, FLAT>(root, arena, some, found);
-                    }
-                    _ => lanes::<4, FLAT>(root, arena, &padded, &mut found),
-                }
-                answers.copy_from_slice(&found[..len]);
-            }
-        }
-    }
+    unsafe { by_registers!(lanes, FLAT, root, arena, addresses, answers) }
 }
 
 /// # Safety
