@@ -9,7 +9,7 @@ use dpdk_sys as c;
 use ironlane_packet::eth::Mac;
 
 use super::Found;
-use super::rows::{BLANK, FRAME_AT, FRAME6_AT, FRAME6_END, MBUF_AT, own_or_blank};
+use super::rows::{BLANK, FRAME_AT, FRAME6_AT, FRAME6_END, MBUF_AT, filled_up, own_or_blank};
 use crate::burst::{Arrived, PlainList};
 use crate::eal::{BURST_MAX, HEAD_BYTES, Heads, Mbuf, TAG_STRIPPED};
 
@@ -60,14 +60,11 @@ pub(in crate::stage) fn find(
             (Some(packets), Some(frames)) => unsafe {
                 sorter.sort(first, packets, frames, LANES);
             },
-            _ => {
-                let rest = packets.len();
-                let (mut all, mut at) = ([packets[rest - 1]; LANES], [frames[rest - 1]; LANES]);
-                all[..rest].copy_from_slice(packets);
-                at[..rest].copy_from_slice(frames);
-                // SAFETY: as above; the last one fills the group up.
-                unsafe { sorter.sort(first, &all, &at, rest) };
-            }
+            // SAFETY: as above, of fewer.
+            _ => unsafe {
+                let (all, at) = (filled_up(packets), filled_up(frames));
+                sorter.sort(first, &all, &at, packets.len());
+            },
         }
     }
     let mut bytes = [0_u32; LANES];

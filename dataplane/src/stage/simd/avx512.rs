@@ -8,7 +8,7 @@ use dpdk_sys as c;
 use ironlane_packet::eth::Mac;
 
 use super::Found;
-use super::rows::{FRAME_AT, MBUF_AT, own_or_blank};
+use super::rows::{FRAME_AT, MBUF_AT, filled_up, own_or_blank};
 use crate::burst::{Arrived, PlainList};
 use crate::eal::{BURST_MAX, HEAD_BYTES, Heads, Mbuf, TAG_STRIPPED};
 
@@ -44,14 +44,11 @@ pub(in crate::stage) fn find(
             (Some(packets), Some(frames)) => unsafe {
                 sorter.sort(first, packets, frames, u16::MAX);
             },
-            _ => {
-                let rest = packets.len();
-                let (mut all, mut at) = ([packets[rest - 1]; LANES], [frames[rest - 1]; LANES]);
-                all[..rest].copy_from_slice(packets);
-                at[..rest].copy_from_slice(frames);
-                // SAFETY: as above; the last one fills the group up.
-                unsafe { sorter.sort(first, &all, &at, (1 << rest) - 1) };
-            }
+            // SAFETY: as above, of fewer.
+            _ => unsafe {
+                let (all, at) = (filled_up(packets), filled_up(frames));
+                sorter.sort(first, &all, &at, (1 << packets.len()) - 1);
+            },
         }
     }
     Found {

@@ -51,3 +51,12 @@ pub(super) unsafe fn own_or_blank(head: *mut u8, start: u16) -> *const u8 {
     }
     head
 }
+
+/// A group of a burst's last packets, or of their frames: the last one fills it up. There is one at least, and no more
+/// than fit.
+#[inline]
+pub(super) fn filled_up<T: Copy, const N: usize>(rest: &[T]) -> [T; N] {
+    let mut group = [rest[rest.len() - 1]; N];
+    group[..rest.len()].copy_from_slice(rest);
+    group
+}
