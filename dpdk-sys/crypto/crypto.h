@@ -39,7 +39,11 @@ struct il_crypto_spec {
 	uint8_t iv_len;
 	uint8_t icv_len;
 	uint8_t seal; /* encrypt and make the ICV; otherwise verify and decrypt */
+	uint8_t wide; /* of libipsec-mb's: for the caller's own AES-GCM, which makes the keys ready itself */
 };
+
+/* Bytes of a session that is `wide`, from a cache line on. */
+#define IL_CRYPTO_WIDE_BYTES 832
 
 /* A device, in a form that does not depend on how struct rte_cryptodev_info is made. */
 struct il_crypto_info {
@@ -55,6 +59,7 @@ enum il_crypto_kind {
 	IL_CRYPTO_GCM,
 	IL_CRYPTO_GMAC, /* nothing encrypted: the range is authenticated */
 	IL_CRYPTO_CHACHA,
+	IL_CRYPTO_GCM_WIDE, /* the caller's own: a burst leaves it as it is */
 };
 
 /* Lengths and ways of a session, carried in each job so that a burst does not read them from

@@ -198,6 +198,8 @@ static inline void prefetch_keys(const struct il_mb_engine *engine, const struct
 	const char *session = job->session;
 	uint32_t round_keys, powers, at;
 
+	if (job->facts.kind == IL_CRYPTO_GCM_WIDE)
+		return;
 	if (job->facts.kind != IL_CRYPTO_GCM) {
 		for (at = 0; at < 3 * LINE; at += LINE)
 			rte_prefetch0(session + at);
@@ -233,7 +235,7 @@ void il_mb_burst(struct il_mb_engine *engine, struct il_crypto_job *jobs, unsign
 			gcm(engine, &jobs[i]);
 		else if (jobs[i].facts.kind == IL_CRYPTO_GMAC)
 			gmac(engine, &jobs[i]);
-		else
+		else if (jobs[i].facts.kind != IL_CRYPTO_GCM_WIDE)
 			others[chained++] = &jobs[i];
 	}
 	if (chained > 0)

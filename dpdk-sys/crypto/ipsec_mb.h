@@ -15,6 +15,7 @@
 struct il_mb_session {
 	union {
 		struct gcm_key_data gcm;
+		uint8_t wide[IL_CRYPTO_WIDE_BYTES] __attribute__((aligned(64)));
 		struct {
 			uint8_t encrypt[16 * 15] __attribute__((aligned(16)));
 			uint8_t decrypt[16 * 15] __attribute__((aligned(16)));

@@ -215,6 +215,8 @@ void *il_mb_session(const struct il_crypto_spec *spec, struct rte_mempool *pool)
 	}
 	session = object;
 	memset(session, 0, sizeof(*session));
+	if (spec->wide)
+		return session;
 	if (spec->cipher == IL_CIPHER_AES_GCM) {
 		gcm_key(m, spec->cipher_key, spec->cipher_key_len, &session->gcm);
 		return session;

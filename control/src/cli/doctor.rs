@@ -51,10 +51,8 @@ struct Crypto {
 
 impl Default for Crypto {
     fn default() -> Self {
-        let driver = match crypto::cpu_instructions() {
-            Some(instructions) => format!("libipsec-mb, {instructions}"),
-            None => "OpenSSL: this CPU has no AES-NI, IPsec will be slow".to_owned(),
-        };
+        let slow = || "OpenSSL: this CPU has no AES-NI, IPsec will be slow".to_owned();
+        let driver = crypto::cpu_driver().unwrap_or_else(slow);
         Self {
             device: CryptoDevice::default_string(),
             driver,

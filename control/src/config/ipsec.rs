@@ -70,7 +70,8 @@ pub(super) static SECTION: Section = Section {
             kind: Kind::Text,
             default: Default::Derived("\"cpu\", or \"crypto_openssl0\" without AES instructions"),
             example: "\"cpu\"",
-            help: "What encrypts: \"cpu\" is libipsec-mb on the lcore itself; else a crypto device of DPDK \
+            help: "What encrypts: \"cpu\" is the lcore itself, by code of Ironlane's for AES-GCM where it has AVX-512 and \
+                   VAES, by libipsec-mb for all else; \"libipsec-mb\" is that for AES-GCM, too; else a crypto device of DPDK \
                    by its device string (crypto_openssl0, crypto_aesni_mb0, a PCI address). \
                    `ironlane doctor` says what it can do.",
         },

@@ -9,12 +9,17 @@ use ironlane_ipsec::{Algorithm, Auth, Cipher};
 use crate::rig::eal;
 
 /// Devices that tests run on, each with what it has.
-pub const DEVICES: [&str; 3] = ["cpu", "crypto_aesni_mb", "crypto_openssl"];
+pub const DEVICES: [&str; 4] = [
+    CryptoDevice::CPU,
+    CryptoDevice::LIBRARY,
+    "crypto_aesni_mb",
+    "crypto_openssl",
+];
 
 /// Opens a device; each test has its own, by a number of its own.
 pub fn open(string: &str, test: u32, engines: u16) -> CryptoDevice {
     let string = match string {
-        "cpu" => string.to_owned(),
+        CryptoDevice::CPU | CryptoDevice::LIBRARY => string.to_owned(),
         driver => format!("{driver}{test}"),
     };
     CryptoDevice::open(eal(), &string, engines, -1).unwrap_or_else(|error| panic!("{error}"))

@@ -52,7 +52,7 @@ pub struct CryptoArgs {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "cpu,crypto_aesni_mb0,crypto_aesni_gcm0"
+        default_value = "cpu,libipsec-mb,crypto_aesni_mb0,crypto_aesni_gcm0"
     )]
     devices: Vec<String>,
     /// How often each is measured, taking turns.

@@ -44,8 +44,7 @@ impl Cryptodev {
             log,
         };
         if name.is_empty() || name.contains(char::is_whitespace) {
-            let cure =
-                "give \"cpu\", a virtual device (crypto_openssl0) or a PCI address (0000:3b:00.0)";
+            let cure = "give \"cpu\", \"libipsec-mb\", a virtual device (crypto_openssl0) or a PCI address (0000:3b:00.0)";
             return Err(bad(cure.to_owned(), Vec::new()));
         }
         let pci = is_pci(name);

@@ -2,15 +2,18 @@
 
 use std::ffi::{CStr, c_void};
 use std::ptr::NonNull;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dpdk_sys as c;
 
+use ironlane_gcm::Wide;
+
 use super::super::Eal;
 use super::cryptodev::Cryptodev;
 use super::pool::Pools;
-use super::{CryptoError, Engine, KNOWN, Session, Transform, Variant, Way};
+use super::{CryptoError, Engine, KNOWN, Session, Transform, Variant, Way, wide};
 
 /// Something that encrypts and authenticates. Clones are the same device, which is closed when its
 /// sessions, its engines and the last clone are gone.
@@ -24,8 +27,12 @@ pub struct CryptoDevice {
 /// How a device is reached.
 #[derive(Debug)]
 pub(super) struct Backend {
-    /// A device of DPDK; none for libipsec-mb.
+    /// The device string, without arguments.
+    name: String,
+    /// A device of DPDK; none for the CPU's own.
     device: Option<Cryptodev>,
+    /// What does AES-GCM instead of libipsec-mb.
+    wide: Option<Wide>,
     pub(super) number: u32,
 }
 
@@ -40,6 +47,21 @@ pub fn cpu_instructions() -> Option<String> {
             .to_string_lossy()
             .into_owned(),
     )
+}
+
+/// What drives [`CPU`](CryptoDevice::CPU) on this CPU, as in `AES-GCM by Ironlane; libipsec-mb, AVX512, VAES`; `None`
+/// where [`cpu_instructions`] is. Needs no EAL.
+pub fn cpu_driver() -> Option<String> {
+    cpu_instructions().map(|instructions| driver(Wide::find(), &instructions))
+}
+
+fn driver(wide: Option<Wide>, instructions: &str) -> String {
+    let own = if wide.is_some() {
+        "AES-GCM by Ironlane; "
+    } else {
+        ""
+    };
+    format!("{own}libipsec-mb, {instructions}")
 }
 
 /// Those of [`KNOWN`] that the CPU's own crypto has; none where [`cpu_instructions`] is `None`. Needs
@@ -73,6 +95,8 @@ fn lacks(id: Option<u8>, spec: &c::il_crypto_spec) -> u32 {
 impl CryptoDevice {
     /// The device string of the CPU's own crypto.
     pub const CPU: &'static str = "cpu";
+    /// That of libipsec-mb alone, for AES-GCM as well: what `cpu` is where the CPU has no AVX-512.
+    pub const LIBRARY: &'static str = "libipsec-mb";
 
     /// The device that is used where nothing is configured: [`CPU`](Self::CPU), or OpenSSL's where the
     /// CPU has not the instructions.
@@ -83,14 +107,16 @@ impl CryptoDevice {
         }
     }
 
-    /// Opens a device by its string ([`CPU`](Self::CPU), `crypto_openssl0`, a PCI address) for as many
+    /// Opens a device by its string ([`CPU`](Self::CPU), [`LIBRARY`](Self::LIBRARY),
+    /// `crypto_openssl0`, a PCI address) for as many
     /// engines, with memory on NUMA node `socket` (-1 for any).
     ///
     /// # Errors
     /// If there is no such device, or it has fewer queue pairs than engines are wanted.
     pub fn open(eal: Eal, string: &str, engines: u16, socket: i32) -> Result<Self, CryptoError> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let device = if string == Self::CPU {
+        let own = [Self::CPU, Self::LIBRARY].contains(&string);
+        let device = if own {
             if cpu_instructions().is_none() {
                 return Err(CryptoError::Device {
                     device: string.to_owned(),
@@ -103,8 +129,11 @@ impl CryptoDevice {
         } else {
             Some(Cryptodev::open(eal, string, engines, socket)?)
         };
+        let name = device.as_ref().map_or(string, |device| &device.name);
         let backend = Backend {
+            name: name.to_owned(),
             device,
+            wide: Wide::find().filter(|_| string == Self::CPU),
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
         };
         let device = Self {
@@ -119,11 +148,12 @@ impl CryptoDevice {
         self.pools.backend().name()
     }
 
-    /// What drives it, as in `libipsec-mb, AVX512, VAES` or `crypto_openssl`.
+    /// What drives it, as in [`cpu_driver`], or `crypto_openssl`.
     pub fn driver(&self) -> String {
-        match &self.pools.backend().device {
+        let backend = self.pools.backend();
+        match &backend.device {
             Some(device) => device.driver.clone(),
-            None => format!("libipsec-mb, {}", cpu_instructions().unwrap_or_default()),
+            None => driver(backend.wide, &cpu_instructions().unwrap_or_default()),
         }
     }
 
@@ -143,7 +173,7 @@ impl CryptoDevice {
     /// If the device has not the algorithm, a key has a wrong length, or memory ends.
     pub fn session(&self, transform: &Transform) -> Result<Session, CryptoError> {
         let variant = transform.variant()?;
-        let spec = transform.spec()?;
+        let mut spec = transform.spec()?;
         let backend = self.pools.backend();
         if lacks(backend.id(), &spec) != c::IL_CRYPTO_HAS_BOTH {
             let has: Vec<_> = self.algorithms().map(|one| one.to_string()).collect();
@@ -157,6 +187,7 @@ impl CryptoDevice {
                 },
             });
         }
+        spec.wide = u8::from(backend.is_wide(&spec));
         let (raw, pool) = self.pools.session(&spec, &variant.to_string())?;
         Ok(Session::new(raw, &spec, Arc::clone(&self.pools), pool))
     }
@@ -172,14 +203,25 @@ impl CryptoDevice {
 
 impl Backend {
     pub(super) fn name(&self) -> &str {
-        self.device
-            .as_ref()
-            .map_or(CryptoDevice::CPU, |device| &device.name)
+        &self.name
     }
 
     /// DPDK's number of the device; none for libipsec-mb.
     pub(super) fn id(&self) -> Option<u8> {
         self.device.as_ref().map(|device| device.id)
+    }
+
+    /// What does AES-GCM instead of libipsec-mb.
+    #[inline]
+    pub(super) fn wide(&self) -> Option<Wide> {
+        self.wide
+    }
+
+    /// Whether it does that for such sessions.
+    fn is_wide(&self, spec: &c::il_crypto_spec) -> bool {
+        self.wide.is_some()
+            && u32::from(spec.cipher) == c::IL_CIPHER_AES_GCM
+            && usize::from(spec.aad_len) <= ironlane_gcm::AAD_MAX
     }
 
     pub(super) fn cryptodev(&self) -> Option<&Cryptodev> {
@@ -197,12 +239,20 @@ impl Backend {
         pool: *mut c::rte_mempool,
     ) -> *mut c_void {
         // SAFETY: the caller vouches for it; `spec` is only read.
-        unsafe {
+        let session = unsafe {
             match self.id() {
                 None => c::il_mb_session(spec, pool),
                 Some(id) => c::il_crypto_session(id, spec, pool),
             }
+        };
+        if let (1, Some(wide), false) = (spec.wide, self.wide, session.is_null()) {
+            // SAFETY: the caller vouches for the key; the session is new, and for that.
+            unsafe {
+                let key = slice::from_raw_parts(spec.cipher_key, spec.cipher_key_len.into());
+                wide::expand(wide, key, session);
+            }
         }
+        session
     }
 
     /// # Safety

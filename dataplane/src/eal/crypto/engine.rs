@@ -1,13 +1,14 @@
 //! What does the jobs of one lcore.
 
 use std::ptr::NonNull;
+use std::slice;
 use std::sync::Arc;
 
 use dpdk_sys as c;
 
 use super::super::error::{errno, strerror};
 use super::pool::Pools;
-use super::{CryptoError, Jobs};
+use super::{CryptoError, Jobs, wide};
 
 /// Does bursts of jobs, for one thread at a time.
 #[derive(Debug)]
@@ -84,7 +85,15 @@ impl Engine {
         match &mut self.raw {
             // SAFETY: `count` jobs, whose parts lie in the buffers of packets that they borrow, as do
             // the sessions, which are of this device (`Jobs::push`).
-            Raw::Cpu(engine) => unsafe { c::il_mb_burst(engine.as_ptr(), at, count) },
+            Raw::Cpu(engine) => unsafe {
+                let others = match self.pools.backend().wide() {
+                    Some(wide) => wide::burst(wide, slice::from_raw_parts_mut(at, jobs.len())),
+                    None => true,
+                };
+                if others {
+                    c::il_mb_burst(engine.as_ptr(), at, count);
+                }
+            },
             Raw::Device { dead: true, .. } => {}
             Raw::Device { engine, dead, .. } => {
                 // SAFETY: as above; the queue pair is this engine's own.

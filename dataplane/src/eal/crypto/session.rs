@@ -41,6 +41,9 @@ impl Session {
         pool: usize,
     ) -> Self {
         let (kind, block, key) = match (u32::from(spec.cipher), u32::from(spec.auth)) {
+            (c::IL_CIPHER_AES_GCM, _) if spec.wide != 0 => {
+                (c::IL_CRYPTO_GCM_WIDE, 1, spec.cipher_key_len)
+            }
             (c::IL_CIPHER_AES_GCM, _) => (c::IL_CRYPTO_GCM, 1, spec.cipher_key_len),
             (c::IL_CIPHER_CHACHA20_POLY1305, _) => (c::IL_CRYPTO_CHACHA, 1, spec.cipher_key_len),
             (_, c::IL_AUTH_AES_GMAC) => (c::IL_CRYPTO_GMAC, 0, spec.auth_key_len),
@@ -75,7 +78,7 @@ impl Session {
     #[inline]
     pub(super) fn check(&self, job: &Job) -> Result<(), JobError> {
         let kind = u32::from(self.facts.kind);
-        if kind == c::IL_CRYPTO_GCM || kind == c::IL_CRYPTO_CHACHA {
+        if [c::IL_CRYPTO_GCM_WIDE, c::IL_CRYPTO_GCM, c::IL_CRYPTO_CHACHA].contains(&kind) {
             let aad = match job.auth.len {
                 0 => self.facts.aad_len <= 12,
                 len => len == self.facts.aad_len,
