@@ -28,6 +28,17 @@ failed() { # NAME LOG
     echo "      last lines of $2:"
     tail -n 60 "$2" | sed 's/^/      | /'
 }
+# The same for a topology script, whose log ends with the state of everything: first the check that did not hold, and
+# what led to it.
+failed_script() { # NAME LOG
+    local checks
+    FAILURES+=("$1")
+    checks=$(sed '/^    --- state/,$d' "$2")
+    echo "      from $2:"
+    { grep -m 1 -B 10 -A 60 '^  FAIL ' <<<"$checks" || tail -n 20 <<<"$checks"; } | sed 's/^/      | /'
+    echo '      and its last lines:'
+    sed -n '/^    --- state/,$p' "$2" | tail -n 30 | sed 's/^/      | /'
+}
 
 # check NAME SECONDS COMMAND...: passes or fails as a whole.
 check() {
@@ -93,7 +104,7 @@ script() { # FILE
     *)
         FAILED=$((FAILED + 1))
         report FAIL "$name" $((SECONDS - start)) "exit status $verdict"
-        failed "$name" "$log"
+        failed_script "$name" "$log"
         ;;
     esac
 }

@@ -99,7 +99,7 @@ run() {
         echo "  ok    $text${NOTE:+ ($NOTE)}"
         NOTE=''
     else
-        echo "  FAIL  $text"
+        echo "  FAIL  $text${NOTE:+ ($NOTE)}"
         sed 's/^/        /' "$RUN/run.out"
         exit 1
     fi
