@@ -17,7 +17,7 @@ def measure(quick):
     with tempfile.TemporaryDirectory(prefix="ironlane-bench-") as folder:
         # A 99th percentile of few is the greatest of them, and one stall of the machine decides it.
         count, silence, idle = (200, 0.02, 3) if quick else (500, 0.1, 10)
-        rig.run("env", f"FIGURES={folder}", f"COUNT={count}", f"SILENCE_S={silence}", f"IDLE_S={idle}",
+        rig.run("env", f"FIGURES={folder}", f"SAMPLES={count}", f"SILENCE_S={silence}", f"IDLE_S={idle}",
                 f"IRONLANE={os.path.join(rig.TARGET, 'release', 'ironlane')}", SCRIPT)
         read = lambda name: json.load(open(os.path.join(folder, name)))
         return read("share"), {family: read(name) for family, name in FAMILIES.items()}

@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """How long the first datagram after silence takes through the box, and what the box does in silence.
 
-usage: idle.py first FROM_NS TO_NS ADDRESS CPU COUNT SILENCE_S    one datagram after each silence
-       idle.py share PID SECONDS                                  CPU time of the daemon's threads
+usage: idle.py first FROM_NS TO_NS ADDRESS CPU SAMPLES SILENCE_S LIMIT_US    one datagram after each silence
+       idle.py share PID SECONDS                                             CPU time of the daemon's threads
 
 `first` sends from FROM_NS to ADDRESS in TO_NS: the clock runs from before the send call until the
 kernel's receive stamp at the other end, so neither this program's own waking nor its reading
 counts. It keeps to the first CPU, since a host is another machine. After each datagram, and as
 long a silence, it measures what the machine itself needs to wake a thread on CPU, the lcore's: a bare
-process there that waits for an eventfd. A datagram that does not arrive ends it. `share` counts what
-the scheduler gave to each thread. Each prints one JSON line.
+process there that waits for an eventfd. A datagram that does not arrive ends it. Beside percentiles it
+prints how many datagrams were late, and how many may be (see `late`). `share` counts what the scheduler
+gave to each thread. Each prints one JSON line.
 """
 
 import json
+import math
 import os
 import random
 import select
@@ -63,12 +65,28 @@ def percentiles(samples):
     return {"p50_us": at(0.5), "p90_us": at(0.9), "p99_us": at(0.99), "max_us": at(1)}
 
 
-def first(from_ns, to_ns, address, cpu, count, silence):
+def late(datagrams, wakes, limit):
+    """Datagrams that took more than `limit` beyond the median wake, wakes that the machine stalled, and how many
+    late ones the two allow where the router is late with one in a hundred.
+
+    The 99th percentile itself would be one of the few greatest samples, which the stalls of a machine decide.
+    Stalled is a wake that took half the limit beyond the median: the other half is what the router may need. A
+    datagram meets two such risks, for it also runs on the sender's CPU and through a softirq. On top of what is
+    expected comes three times its standard deviation, of these Poisson counts and of the estimate by `stalled`."""
+    median = percentiles(wakes)["p50_us"]
+    found = sum(took > median + limit for took in datagrams)
+    stalled = sum(took > median + limit / 2 for took in wakes)
+    own, others = 0.01 * len(datagrams), 2 * stalled
+    return found, stalled, int(own + others + 3 * math.sqrt(own + others + 4 * stalled))
+
+
+def first(from_ns, to_ns, address, cpu, count, silence, limit):
+    # Forked before there are sockets, which it would keep open.
+    wake, answer = sleeper(cpu)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     at_end = within(to_ns, lambda: receiver(family, address))
     sender = within(from_ns, lambda: socket.socket(family, socket.SOCK_DGRAM))
     sender.connect((address, PORT))
-    wake, answer = sleeper(cpu)
     # Not in step with any timer.
     be_silent = lambda: time.sleep(silence * random.uniform(1, 1.2))
     datagrams, wakes = [], []
@@ -83,7 +101,10 @@ def first(from_ns, to_ns, address, cpu, count, silence):
         os.eventfd_write(wake, 1)
         wakes.append(1e6 * (struct.unpack("d", os.read(answer, 8))[0] - before))
     # The very first ones may have had to resolve neighbours, and to start.
-    print(json.dumps({"samples": count, **percentiles(datagrams[1:]), "bare_wake": percentiles(wakes[1:])}))
+    datagrams, wakes = datagrams[1:], wakes[1:]
+    found, stalled, allowed = late(datagrams, wakes, limit)
+    print(json.dumps({"samples": count, **percentiles(datagrams), "late": found, "late_allowed": allowed,
+                      "bare_wake": {**percentiles(wakes), "stalled": stalled}}))
 
 
 def times(pid):
@@ -113,8 +134,8 @@ def main():
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     what, *arguments = sys.argv[1:]
     if what == "first":
-        from_ns, to_ns, address, cpu, count, silence = arguments
-        first(from_ns, to_ns, address, int(cpu), int(count), float(silence))
+        from_ns, to_ns, address, cpu, count, silence, limit = arguments
+        first(from_ns, to_ns, address, int(cpu), int(count), float(silence), float(limit))
     else:
         pid, seconds = arguments
         share(pid, float(seconds))

@@ -5,14 +5,15 @@
 # silence takes through it, from the send call at h0 to the kernel's receive stamp at h1. The goal, 200 us
 # at the 99th percentile, is held above what the machine needs to wake any thread on the lcore's CPU, measured in
 # turn: where an idle CPU is handed back to a host below, that alone was 110 to 510 us, with a stall of
-# milliseconds in one of a hundred wakes of either kind. So it has three tries.
+# milliseconds in one of a hundred wakes of either kind. So late datagrams are counted, and one of a hundred may be,
+# and as many as the stalls that were seen account for (idle.py).
 # FIGURES=FOLDER: only measures, and leaves the figures there (perf/bench/idle.py).
 . "$(dirname "$0")/lib.sh"
 topology h0:p0 h1:p1
 start_ironlane
 
-COUNT=${COUNT:-150}
-SILENCE_S=${SILENCE_S:-0.04}
+SAMPLES=${SAMPLES:-500}
+SILENCE_S=${SILENCE_S:-0.02}
 IDLE_S=${IDLE_S:-10}
 LIMIT_PERCENT=5
 LIMIT_US=200
@@ -26,17 +27,12 @@ share() { # SECONDS
     idle_py share "$IRONLANE_PID" "$1" >"$RUN/share" && note "$(jq -c '{lcore_percent, daemon_percent}' "$RUN/share")"
 }
 # A benchmark takes what comes, and judges it itself.
-TRIES=3
-WITHIN=".p50_us <= $((LIMIT_US / 2)) + .bare_wake.p50_us and .p99_us <= $LIMIT_US + .bare_wake.p99_us"
-[ -z "${FIGURES-}" ] || TRIES=1 WITHIN=true LIMIT_PERCENT=1000
+WITHIN=".p50_us <= $((LIMIT_US / 2)) + .bare_wake.p50_us and .late <= .late_allowed"
+[ -z "${FIGURES-}" ] || WITHIN=true LIMIT_PERCENT=1000
 first() { # FILE ADDRESS
-    local try
-    for ((try = 1; try <= TRIES; try++)); do
-        idle_py first "$(host_ns h0)" "$(host_ns h1)" "$2" "$(lcore .cpu)" "$COUNT" "$SILENCE_S" >"$RUN/$1" || return
-        note "try $try: $(cat "$RUN/$1")"
-        holds "$1" "$WITHIN" && return
-    done
-    false
+    idle_py first "$(host_ns h0)" "$(host_ns h1)" "$2" "$(lcore .cpu)" "$SAMPLES" "$SILENCE_S" $LIMIT_US >"$RUN/$1" || return
+    note "$(cat "$RUN/$1")"
+    holds "$1" "$WITHIN" >/dev/null
 }
 
 ok 'traffic flows, IPv4' ping_ok h0 10.1.0.2
@@ -47,9 +43,9 @@ run "it idles for $IDLE_S s" share "$IDLE_S"
 ok "the lcore takes at most $LIMIT_PERCENT % of a core" holds share ".lcore_percent <= $LIMIT_PERCENT"
 ok "the whole daemon takes at most $LIMIT_PERCENT %" holds share ".daemon_percent <= $LIMIT_PERCENT"
 before=$(lcore .device_wakes)
-run "$COUNT packets after silence, IPv4: 99 of 100 within $LIMIT_US us and a bare wake" first v4 10.1.0.2
-run "$COUNT packets after silence, IPv6: 99 of 100 within $LIMIT_US us and a bare wake" first v6 2001:db8:1::2
-ok 'each woke the lcore' at_least $(($(lcore .device_wakes) - before)) $((2 * COUNT))
+run "$SAMPLES packets after silence, IPv4: 99 of 100 within $LIMIT_US us and a bare wake" first v4 10.1.0.2
+run "$SAMPLES packets after silence, IPv6: 99 of 100 within $LIMIT_US us and a bare wake" first v6 2001:db8:1::2
+ok 'each woke the lcore' at_least $(($(lcore .device_wakes) - before)) $((2 * SAMPLES))
 ok 'every packet is accounted for' identity_holds
 if [ -n "${FIGURES-}" ]; then
     cp "$RUN"/{share,v4,v6} "$FIGURES"
