@@ -97,6 +97,7 @@ all_arrive() {
         "\(.packets) datagrams, \(.lost_packets - $full) lost, \($full) that the socket could not take"' "$RUN/udp.json"
     jq -e --argjson full "$(socket_full h2)" '.end.sum.lost_packets == $full and .end.sum.packets > 0' "$RUN/udp.json" && return
     on h2 ip -s link show eth0; on h0 ip -s link show eth0; on wan ip -s link; refusals
+    false
 }
 ok 'every datagram arrives' all_arrive
 tcp_fast() {
