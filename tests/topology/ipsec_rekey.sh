@@ -4,7 +4,7 @@
 # UDP one way and TCP the other for IRONLANE_REKEY_SECONDS (24), at IRONLANE_REKEY_RATE (20M), while both ends rekey:
 # A the CHILD SA when 4 seconds old, B the same when told to, and the IKE SA when 7 seconds old. A authenticates again
 # with the new SAs made before the old ones go, and the connection between charon and the router breaks and comes
-# back. Every datagram arrives, and no reason of IPsec to drop a packet is counted.
+# back. Every datagram arrives, and no reason of IPsec to drop a packet is counted but one that IKE itself causes.
 #
 # The ends take turns. Where both rekey the same SA at once on a busy machine, strongSwan 5.9 takes the answer to its
 # request for a copy of the other's request with the same number ("ignoring request, already processing"). Until all
@@ -45,11 +45,13 @@ CHARON_SOCKET=$RUN/a.relay run 'strongSwan at A' charon a "$A" < <(psk 10.1.0.1 
 wait_for 'the tunnel is up' ping_ok h0 10.2.0.2
 wait_for 'for IPv6, too' ping_ok h0 2001:db8:2::2
 
-# Reasons of IPsec and how often, of both routers. TCP over IPv6 begins with packets that do not fit the tunnel, and is
-# told so: that is no loss by a rekey.
+# Reasons of IPsec and how often, of A and of B. TCP over IPv6 begins with packets that do not fit the tunnel, and is
+# told so: that is no loss by a rekey. What A had no SA for is judged apart.
 refusals() {
-    { il drop show --json && ilb drop show --json; } | jq -cs '[.. | objects
-        | select(.reason? and .packets > 0) | select(.reason | test("^(ipsec|policy)_")) | select(.reason != "ipsec_too_big") | {reason, packets}]'
+    local of='[.. | objects | select(.reason? and .packets > 0) | select(.reason | test("^(ipsec|policy)_"))
+        | select(.reason != "ipsec_too_big") | {reason, packets}]'
+    il drop show --json | jq -c "$of | map(select(.reason != \"ipsec_no_sa\"))"
+    ilb drop show --json | jq -c "$of"
 }
 # Once each, though a rekeyed one is said to be there inbound and then outbound.
 established() { grep -c '\] \(inbound \)\?CHILD_SA nets{[0-9]*} established' "$RUN/$1/charon.log"; }
@@ -74,6 +76,9 @@ breaks() { # the connection ends, and is back two seconds later
     kill $RELAY && wait_until 5 ended $RELAY && sleep 2 && relay
 }
 BEFORE=$(refusals)
+# B answers a new authentication and sends by the new SA at once, as the RFC has it: what arrives before A has read the
+# answer, and some of TCP does where A's machine is busy, is lost.
+MISSED=$(dropped ipsec_no_sa)
 CHILDREN=$(established a)
 iperf_server() { # PORT
     on h2 iperf3 -s -1 --forceflush -p "$1" >"$RUN/iperf.$1" 2>&1 &
@@ -81,7 +86,7 @@ iperf_server() { # PORT
     wait_until 10 grep -q listening "$RUN/iperf.$1"
 }
 flow() {
-    local clients=() end
+    local clients=() end missed
     iperf_server 5201 && iperf_server 5202 || return
     on h0 iperf3 -c 10.2.0.2 -p 5201 -u -b "$RATE" -l 1000 -t "$FLOW" -J >"$RUN/udp.json" &
     clients+=($!)
@@ -94,8 +99,10 @@ flow() {
         sleep 1
         swan b --rekey --child nets || return
         sleep 2
+        missed=$(dropped ipsec_no_sa)
         wait_until 5 reauthenticate || return
         sleep 2
+        MISSED=$((MISSED + $(dropped ipsec_no_sa) - missed))
         swan b --rekey --child nets || return
         sleep 1
         breaks || return
@@ -118,12 +125,13 @@ tcp_fast() {
 }
 ok 'TCP keeps its rate' tcp_fast
 ok 'no reason of IPsec to drop has counted' [ "$(refusals)" = "$BEFORE" ]
+ok 'but at A for the time of a new authentication' [ "$(dropped ipsec_no_sa)" = "$MISSED" ]
 rekeyed() {
     local children by_a by_b ike anew lost
     children=$(($(established a) - CHILDREN)) by_a=$(rekeyed_by a) by_b=$(rekeyed_by b)
     ike=$(said 'IKE_SA s\[[0-9]*\] rekeyed') anew=$(($(authenticated) - 1))
     lost=$(said 'the connection to the router has ended')
-    NOTE="$children new CHILD SAs, $by_a rekeyed by A and $by_b by B, $ike IKE SAs, $anew authentications, $lost connections lost;"
+    NOTE="$children new CHILD SAs, $by_a rekeyed by A and $by_b by B, $ike IKE SAs, $anew authentications that $MISSED packets were too early for, $lost connections lost;"
     NOTE+=" $(all_arrive | head -1); TCP: $(tcp_fast | head -1)"
     [ $children -ge $((FLOW / 6)) ] && [ "$by_a" -ge 1 ] && [ "$by_b" -ge 1 ] && [ "$ike" -ge 1 ] && [ $anew -ge 1 ] && [ "$lost" -ge 1 ]
 }
