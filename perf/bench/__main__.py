@@ -78,7 +78,7 @@ def main():
     os.makedirs(folder, exist_ok=True)
     context.earlier = earlier(context, folder) if context.add else {}
     shown = context.earlier.get("shown", {})
-    data = {part: context.earlier[part] for part in shown}
+    data = {part: context.earlier[part] for part in shown} | {"tsc_mhz": rig.tsc_mhz()}
     goals = [goal for goal in context.earlier.get("goals", []) if goal["part"] not in context.parts]
     for part in context.parts:
         print(f"\n== {part}", file=sys.stderr)
@@ -87,10 +87,10 @@ def main():
         shown[part] = {"sections": result["sections"], "goals": [goal.row() for goal in result["goals"]]}
         goals += [goal.plain() for goal in result["goals"]]
         data[part] = result["data"]
+        # What an hour has brought is not lost with the part that comes next.
+        report.write(folder, context, {part: shown[part] for part in PARTS if part in shown}, goals, data)
         for title, words, table, _ in result["sections"]:
             print(f"\n{title}\n{words}\n\n{table or ''}", flush=True)
-    data["tsc_mhz"] = rig.tsc_mhz()
-    report.write(folder, context, {part: shown[part] for part in PARTS if part in shown}, goals, data)
     print(f"\nGoals\n\n{report.goals_table([row for part in context.parts for row in shown[part]['goals']])}\n")
     print(f"took {time.monotonic() - began:.0f} s; report, JSON and plots are in {os.path.relpath(folder)}")
     failed = [row for rows in data.values() if isinstance(rows, dict) for row in rows.get("rows", []) if "error" in row]
