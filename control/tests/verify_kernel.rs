@@ -132,6 +132,9 @@ fn what_the_mirror_forgot_is_named_and_read_again() {
         return;
     }
     let world = with_routes();
+    // A list would find it.
+    let following = || world.status().doing == "following";
+    world.wait_for("no list to be due", following);
     let forgotten = world.handle.live(|rib, writer| {
         let within = "20.0.9.0/24".parse().ok();
         let filter = ironlane_rib::RouteFilter {

@@ -324,7 +324,7 @@ impl MirrorState {
     }
 
     fn apply(&mut self, change: Change, now: Instant) {
-        self.sync.see(&change);
+        self.sync.see(&change, now);
         let moved = self.ports.see(&change);
         self.sync
             .want(silent_effects(&change, moved).iter().copied(), now);

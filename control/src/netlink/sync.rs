@@ -15,6 +15,10 @@
 //!    a nexthop object), which asks for a list that begins after it, see `Rib::take_audit`. An
 //!    older event that would bring the route back stands before that other event in the queue.
 //!
+//! The kernel says that an IPv4 route goes before it goes, and who deletes may be held up between. So
+//! what was deleted shortly before a list began counts as touched by rule 2; and where events may have been lost, by an
+//! overrun or before the subscription, IPv4 routes are listed once more when it is quiet.
+//!
 //! Lists for which the kernel does not tell that they changed (IPv6 routes, neighbours) may lack an
 //! entry that was there all the time. They are read twice before the sweep if an event of their
 //! kind came meanwhile.
@@ -34,6 +38,8 @@ use super::ports::PortWatch;
 const PATIENCE: u32 = 8;
 /// How often an interrupted list is read again before others have their turn.
 const TRIES: u32 = 8;
+/// How long the kernel may take from saying that a route goes until no list has it any more.
+const PARTING: Duration = Duration::from_secs(1);
 /// Most that a disagreement between list and events puts off the next list.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
@@ -53,6 +59,8 @@ pub(super) struct Sync {
     due: Option<Instant>,
     next_audit: Option<Instant>,
     backoff: Duration,
+    /// Routes that an event said were deleted within [`PARTING`], the oldest first.
+    parting: VecDeque<(Instant, RouteKey)>,
     /// The first synchronisation, or one after an overrun, is going on.
     whole: bool,
     first_done: bool,
@@ -84,6 +92,7 @@ impl Sync {
             due: None,
             next_audit: None,
             backoff: delay,
+            parting: VecDeque::new(),
             whole: true,
             first_done: false,
         }
@@ -138,6 +147,8 @@ impl Sync {
         self.run = None;
         self.queue = ObjectKind::ALL.into();
         self.whole = true;
+        // What was lost may have brought them back.
+        self.parting.clear();
         self.forget_wanted();
     }
 
@@ -170,7 +181,11 @@ impl Sync {
     }
 
     /// Looks at an event before the RIB takes it.
-    pub fn see(&mut self, change: &Change) {
+    pub fn see(&mut self, change: &Change, now: Instant) {
+        if let Change::DelRoute(route) = change {
+            self.forget_parted(now);
+            self.parting.push_back((now, key(route)));
+        }
         let Some(run) = &mut self.run else { return };
         if run.kind != kind_of(change) {
             return;
@@ -178,6 +193,13 @@ impl Sync {
         run.crossed = true;
         if let Change::SetRoute(route, _) | Change::DelRoute(route) = change {
             run.touched.insert(key(route));
+        }
+    }
+
+    fn forget_parted(&mut self, now: Instant) {
+        let is_over = |(at, _): &(Instant, RouteKey)| *at + PARTING < now;
+        while self.parting.front().is_some_and(is_over) {
+            self.parting.pop_front();
         }
     }
 
@@ -248,7 +270,7 @@ impl Sync {
         };
         rib.sync_begin(kind);
         self.dumper.begin(kind)?;
-        self.run = Some(Run::new(kind));
+        self.run = Some(self.new_run(kind, now));
         Ok(true)
     }
 
@@ -269,7 +291,7 @@ impl Sync {
             if run.tries < TRIES {
                 run.tries += 1;
                 rib.sync_begin(run.kind);
-                return self.read_again(run);
+                return self.read_again(run, now);
             }
             // Nothing is swept: entries may be missing from the list.
             self.want([run.kind], now);
@@ -277,7 +299,7 @@ impl Sync {
             // The same generation: only what both lists lack is swept.
             totals.dumps_repeated += 1;
             run.repeated = true;
-            return self.read_again(run);
+            return self.read_again(run, now);
         } else {
             let swept = rib.sync_end(run.kind) as u64;
             totals.swept += swept;
@@ -296,6 +318,9 @@ impl Sync {
             }
         }
         if self.queue.is_empty() {
+            if self.whole {
+                self.want([ObjectKind::Routes(Family::Ip4)], now);
+            }
             (self.whole, self.first_done) = (false, true);
             if self.next_audit.is_none() {
                 self.next_audit = self.interval.map(|interval| now + interval);
@@ -304,8 +329,25 @@ impl Sync {
         Ok(())
     }
 
-    /// Begins the list anew. All events so far are older than it.
-    fn read_again(&mut self, run: Run) -> Result<(), NetlinkError> {
+    /// A list that is begun now. All events so far are older than it, but the kernel may yet have what they said was deleted.
+    fn new_run(&mut self, kind: ObjectKind, now: Instant) -> Run {
+        self.forget_parted(now);
+        Run {
+            kind,
+            tries: 1,
+            ended: None,
+            crossed: false,
+            repeated: false,
+            touched: match kind {
+                ObjectKind::Routes(_) => self.parting.iter().map(|(_, key)| *key).collect(),
+                _ => HashSet::new(),
+            },
+            unconfirmed: 0,
+        }
+    }
+
+    /// Begins the list anew.
+    fn read_again(&mut self, run: Run, now: Instant) -> Result<(), NetlinkError> {
         self.dumper.begin(run.kind)?;
         let Run {
             kind,
@@ -316,23 +358,9 @@ impl Sync {
         self.run = Some(Run {
             tries,
             repeated,
-            ..Run::new(kind)
+            ..self.new_run(kind, now)
         });
         Ok(())
-    }
-}
-
-impl Run {
-    fn new(kind: ObjectKind) -> Self {
-        Self {
-            kind,
-            tries: 1,
-            ended: None,
-            crossed: false,
-            repeated: false,
-            touched: HashSet::new(),
-            unconfirmed: 0,
-        }
     }
 }
 
@@ -369,35 +397,4 @@ pub(super) fn kind_of(change: &Change) -> ObjectKind {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use ironlane_fib::{PortId, VrfId};
-    use ironlane_rib::{IfIndex, Link};
-
-    use super::*;
-    use crate::netlink::PortChange;
-
-    #[test]
-    fn a_tap_that_went_unseen_is_told_to_its_port_by_the_next_list() {
-        let (sender, told) = mpsc::channel();
-        let mut ports = PortWatch::new(Box::new(move |event| sender.send(event).unwrap()));
-        let mut rib = Rib::new(VrfId::DEFAULT);
-        let mut totals = Totals::default();
-        // The kernel never had it, as if its end had been among events that were lost.
-        let tap = IfIndex(i32::MAX as u32);
-        let link = Change::SetLink(Link::new(tap));
-        ports.see(&link);
-        ports.bind(tap, PortId(3));
-        rib.apply(link);
-        let mut sync = Sync::new(Dumper::default(), Duration::ZERO, None);
-        while !sync.is_first_done() {
-            let now = Instant::now();
-            sync.step(&mut rib, &mut ports, &mut totals, true, now)
-                .unwrap();
-        }
-        let changes: Vec<_> = told.try_iter().map(|e| (e.port.0, e.change)).collect();
-        let expected = [(3, PortChange::Admin(false)), (3, PortChange::Gone)];
-        assert_eq!(changes, expected);
-    }
-}
+mod tests;
