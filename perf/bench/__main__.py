@@ -80,9 +80,10 @@ def main():
     shown = context.earlier.get("shown", {})
     data = {part: context.earlier[part] for part in shown} | {"tsc_mhz": rig.tsc_mhz()}
     goals = [goal for goal in context.earlier.get("goals", []) if goal["part"] not in context.parts]
-    for part in context.parts:
+    # What cannot be loaded is to be seen at once, not in half an hour.
+    modules = {part: importlib.import_module(part) for part in context.parts}
+    for part, module in modules.items():
         print(f"\n== {part}", file=sys.stderr)
-        module = importlib.import_module(part)
         result = module.run(context, folder)
         shown[part] = {"sections": result["sections"], "goals": [goal.row() for goal in result["goals"]]}
         goals += [goal.plain() for goal in result["goals"]]
