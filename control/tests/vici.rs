@@ -218,6 +218,8 @@ fn a_charon_that_is_started_again_is_heard_again() {
         receiver: vici.handle().events().unwrap(),
         seen: Vec::new(),
     };
+    // Before it was up, nobody misses it.
+    events.wait(EventKind::CharonUp);
     initiate(&runtime, &sites.a, &child("c")).unwrap();
     sites.a.kill_charon();
     events.wait(EventKind::CharonDown);
