@@ -78,7 +78,7 @@ def main():
     os.makedirs(folder, exist_ok=True)
     context.earlier = earlier(context, folder) if context.add else {}
     shown = context.earlier.get("shown", {})
-    data = {part: context.earlier[part] for part in shown} | {"tsc_mhz": rig.tsc_mhz()}
+    data = {part: context.earlier[part] for part in shown}
     goals = [goal for goal in context.earlier.get("goals", []) if goal["part"] not in context.parts]
     # What cannot be loaded is to be seen at once, not in half an hour.
     modules = {part: importlib.import_module(part) for part in context.parts}
@@ -88,7 +88,8 @@ def main():
         shown[part] = {"sections": result["sections"], "goals": [goal.row() for goal in result["goals"]]}
         goals += [goal.plain() for goal in result["goals"]]
         data[part] = result["data"]
-        # What an hour has brought is not lost with the part that comes next.
+        # What an hour has brought is not lost with the part that comes next. The counter's frequency is learnt by measuring.
+        data["tsc_mhz"] = rig.tsc_mhz()
         report.write(folder, context, {part: shown[part] for part in PARTS if part in shown}, goals, data)
         for title, words, table, _ in result["sections"]:
             print(f"\n{title}\n{words}\n\n{table or ''}", flush=True)
