@@ -399,7 +399,7 @@ impl<'a> Iterator for Segments<'a> {
 }
 
 /// Address arithmetic on one segment.
-trait Segment {
+pub(super) trait Segment {
     fn data_ptr(&self) -> *mut u8;
     fn tailroom(&self) -> usize;
 }

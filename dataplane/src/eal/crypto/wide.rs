@@ -1,9 +1,12 @@
 //! Jobs of AES-GCM by [`ironlane_gcm`], where the CPU has AVX-512 and VAES.
 
 use std::mem::{align_of, size_of};
+use std::slice;
 
 use dpdk_sys as c;
 use ironlane_gcm::{Key, KeySize, Nonce, Tag, Wide};
+
+use super::super::mbuf::Segment;
 
 // A session of C has room for the key.
 const _: () = assert!(size_of::<Key>() == c::IL_CRYPTO_WIDE_BYTES as usize);
@@ -12,18 +15,22 @@ const _: () = assert!(size_of::<Key>() == c::IL_CRYPTO_WIDE_BYTES as usize);
 const AHEAD: usize = 8;
 const WORD: usize = 8;
 
-/// Makes the keys of a session ready. False if the key has a length that AES has not.
+/// Makes the keys of a session ready.
+///
+/// # Panics
+/// If the key has a length that AES has not, which no session is made of.
 ///
 /// # Safety
 /// `session` is a new one, of the kind that this file is for.
-pub(super) unsafe fn expand(wide: Wide, key: &[u8], session: *mut std::ffi::c_void) -> bool {
+pub(super) unsafe fn expand(wide: Wide, key: &[u8], session: *mut std::ffi::c_void) {
     let session = session.cast::<Key>();
     assert!(
         session.addr().is_multiple_of(align_of::<Key>()),
         "pools give cache lines"
     );
     // SAFETY: the caller's: it is aligned, as large as a key, all zeros, and nobody else's yet.
-    wide.expand(key, unsafe { &mut *session })
+    let is_made = wide.expand(key, unsafe { &mut *session });
+    assert!(is_made, "a key of {} bytes", key.len());
 }
 
 /// Does those of the jobs that are for this file, and says whether there are others.
@@ -80,31 +87,29 @@ unsafe fn prefetch(jobs: &[c::il_crypto_job], at: usize) {
 /// As for [`burst`].
 #[inline]
 unsafe fn one(wide: Wide, size: KeySize, job: &mut c::il_crypto_job) {
-    // SAFETY: sessions of this kind are keys; the parts lie in the buffer, the ICV behind the text.
-    let (key, text, aad, icv) = unsafe {
-        let mbuf = &*job.mbuf;
-        let data = mbuf.buf_addr.cast::<u8>().add(mbuf.data_off.into());
-        let part = |at: u16, len: usize| std::slice::from_raw_parts_mut(data.add(at.into()), len);
-        let aad_len = usize::from(job.facts.aad_len);
-        let aad = match job.auth_len {
-            0 => &job.aad[..aad_len.min(job.aad.len())],
-            _ => &*part(job.auth_offset, aad_len),
-        };
-        (
-            &*job.session.cast::<Key>(),
-            part(job.cipher_offset, job.cipher_len.into()),
-            aad,
-            part(job.icv_offset, job.facts.icv_len.into()),
-        )
+    // SAFETY: the packet is nobody else's.
+    let data = unsafe { &*job.mbuf }.data_ptr();
+    // SAFETY: the parts lie in the buffer, and the text is beside the others.
+    let part = |at: u16, len: usize| unsafe {
+        slice::from_raw_parts_mut(data.wrapping_add(at.into()), len)
     };
+    // SAFETY: sessions of this kind are keys.
+    let key = unsafe { &*job.session.cast::<Key>() };
+    let aad_len = usize::from(job.facts.aad_len);
+    let aad = match job.auth_len {
+        0 => &job.aad[..aad_len.min(job.aad.len())],
+        _ => &*part(job.auth_offset, aad_len),
+    };
+    let text = part(job.cipher_offset, job.cipher_len.into());
+    let icv = || part(job.icv_offset, job.facts.icv_len.into());
     let nonce: &Nonce = job.iv.first_chunk().unwrap_or(&[0; 12]);
     let status = if job.facts.seal != 0 {
         let tag = wide.seal(key, size, nonce, aad, text);
-        put(&tag, icv);
+        put(&tag, icv());
         c::IL_CRYPTO_DONE
     } else {
         let tag = wide.open(key, size, nonce, aad, text);
-        match differ(&tag, icv) {
+        match differ(&tag, icv()) {
             true => c::IL_CRYPTO_BAD_ICV,
             false => c::IL_CRYPTO_DONE,
         }
